@@ -1,0 +1,215 @@
+"""A rules folder becomes one Bundle, or one report of everything that is wrong with it.
+
+Nothing is half loaded: each file is read, checked against its schema and compiled as far as that makes sense, so that
+all problems of all files come together; only without any is there a bundle.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from headgate.bundle import files, wording
+from headgate.bundle.document import NOWHERE, Fault, Location, Mapping, Node, Place, place_of, plain
+from headgate.bundle.reader import read
+from headgate.errors import BundleError, InvalidRules, Problem
+from headgate.identity.rules import IdentityRules, compile_identity
+from headgate.masking.rules import MaskingRules, compile_masking
+from headgate.model import BundleRef
+from headgate.policy.rules import (
+    Origin,
+    Policy,
+    PolicyFile,
+    Targets,
+    compile_policy,
+    compile_targets,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle(BundleRef):
+    """Everything that a person decided, compiled; `files` are all that it was made from."""
+
+    identity: IdentityRules = field(compare=False, repr=False)
+    targets: Targets = field(compare=False, repr=False)
+    policy: Policy = field(compare=False, repr=False)
+    masking: MaskingRules = field(compare=False, repr=False)
+    files: tuple[Path, ...] = field(compare=False, repr=False)
+
+
+def label(bundle: BundleRef) -> str:
+    """The version as it is shown: with the beginning of the hash, since a folder can change under one number."""
+    joint = "." if "+" in bundle.version else "+"
+    return f"{bundle.version}{joint}{bundle.sha256[:8]}"
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder`; BundleError with every problem, each under the folder's own name."""
+    return _Loading(folder).bundle()
+
+
+@dataclass(slots=True)
+class _File:
+    """A file that could be read as YAML, and what its schema made of it.
+
+    Where the schema found something wrong, `model` is made of the sound entries of its list only, whose places in the
+    document `kept` tells: it is compiled all the same, for what else there is to report.
+    """
+
+    label: str
+    node: Node
+    model: Any = None
+    kept: list[int] | None = None
+
+    def place_of(self, where: Location) -> Place:
+        if self.kept is not None and len(where) > 1 and isinstance(where[1], int):
+            where = (where[0], self.kept[where[1]], *where[2:])
+        return place_of(self.node, where)
+
+
+def _one_line(message: str) -> str:
+    """What a file says is shown, but moves no cursor and begins no line."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in message)
+
+
+def _is_sound(model: type[BaseModel], content: Any) -> bool:
+    try:
+        model.model_validate(content)
+    except ValidationError:
+        return False
+    return True
+
+
+class _AnyName(frozenset[str]):
+    """Stands for the names of a targets.yaml that cannot be read: a reference to one is then no further problem."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class _Loading:
+    """One attempt; gathers problems as it goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._label = folder.name or folder.resolve().name
+        self._problems: list[Problem] = []
+        self._paths: dict[str, Path] = {}
+        self._files: dict[str, _File] = {}
+
+    def bundle(self) -> Bundle:
+        self._read_folder()
+        identity = self._compile(files.IDENTITY, lambda file: compile_identity(file, self._folder))
+        targets = self._compile(files.TARGETS, compile_targets)
+        names = targets.known_names() if targets and not self._problems else self._named_targets()
+        policy = self._policy(names)
+        masking = self._masking(names)
+        named = self._named_files(identity.files if identity else ())
+        if self._problems or not (identity and targets and policy and masking):
+            raise BundleError(self._problems)
+        about = self._files[files.BUNDLE].model
+        used = (*self._paths.values(), *identity.files)
+        return Bundle(about.name, about.version, self._sha256(named), identity, targets, policy, masking, used)
+
+    def _read_folder(self) -> None:
+        try:
+            paths = files.rules_files(self._folder)
+        except OSError as error:
+            what = f"the folder cannot be read: {files.reason(error)}; accepted: a folder with {files.BUNDLE} and more"
+            raise BundleError([Problem(str(self._folder), 0, 0, what)]) from error
+        self._paths = {path.relative_to(self._folder).as_posix(): path for path in paths}
+        for name, what in files.missing(set(self._paths)):
+            self._add(f"{self._label}/{name}", Fault(NOWHERE, what))
+        for name, path in self._paths.items():
+            if wrong := files.misplaced(name):
+                self._add(f"{self._label}/{name}", Fault(NOWHERE, wrong))
+            else:
+                self._read_file(name, path)
+
+    def _read_file(self, name: str, path: Path) -> None:
+        file = f"{self._label}/{name}"
+        data = files.contents(path)
+        if isinstance(data, str):
+            self._add(file, Fault(NOWHERE, data))
+            return
+        node, faults = read(data)
+        self._add(file, *faults)
+        if node is None:
+            return
+        self._files[name] = _File(file, node)
+        model, content = files.model_of(name), plain(node)
+        try:
+            self._files[name].model = model.model_validate(content)
+        except ValidationError as error:
+            self._add(file, *wording.faults(error, node, model))
+            self._keep_sound(self._files[name], model, content)
+
+    def _keep_sound(self, file: _File, model: type[BaseModel], content: Any) -> None:
+        part = files.PARTS.get(model)
+        entries = content.get(part.key) if part and isinstance(content, dict) else None
+        if part and isinstance(entries, list):
+            file.kept = [at for at, entry in enumerate(entries) if _is_sound(model, {part.key: [entry]})]
+            file.model = model.model_validate({part.key: [entries[at] for at in file.kept], **part.rest})
+
+    def _compile[Rules](self, name: str, compiling: Callable[[Any], Rules]) -> Rules | None:
+        """What a guardrail makes of its file; None when the file or that has a problem."""
+        file = self._files.get(name)
+        if file is None or file.model is None:
+            return None
+        try:
+            return compiling(file.model)
+        except InvalidRules as error:
+            self._add(file.label, *(Fault(file.place_of(where), what) for where, what in error.problems))
+            return None
+
+    def _policy(self, names: frozenset[str]) -> Policy | None:
+        """All policy files together; a problem goes back to the file and the place its rule came from."""
+        origins: list[Origin] = []
+        sources: list[tuple[_File, Location]] = []
+        for file in self._files.values():
+            if isinstance(file.model, PolicyFile):
+                for at, rule in enumerate(file.model.rules):
+                    sources.append((file, ("rules", at)))
+                    origins.append(Origin(rule, file.label, file.place_of(("rules", at)).line))
+        try:
+            return compile_policy(origins, names)
+        except InvalidRules as error:
+            for where, what in error.problems:
+                file, start = sources[int(where[0])]
+                self._add(file.label, Fault(file.place_of((*start, *where[1:])), what))
+            return None
+
+    def _masking(self, names: frozenset[str]) -> MaskingRules | None:
+        return self._compile(files.MASKING, lambda file: compile_masking(file, self._folder, names))
+
+    def _named_targets(self) -> frozenset[str]:
+        """The names in a targets.yaml that has problems, so that references are judged by what it seems to mean."""
+        file = self._files.get(files.TARGETS)
+        content = plain(file.node) if file and isinstance(file.node, Mapping) else {}
+        listed = content.get("targets")
+        if not isinstance(listed, list):
+            return _AnyName()
+        names = frozenset(str(target["name"]) for target in listed if isinstance(target, dict) and "name" in target)
+        return names | {"unknown"} if content.get("unknown") == "allow" else names
+
+    def _named_files(self, paths: tuple[Path, ...]) -> list[bytes]:
+        """What stands in the files that identity.yaml names."""
+        contents = [(path, files.contents(path)) for path in paths]
+        for path, data in contents:
+            if isinstance(data, str):
+                self._add(f"{self._label}/{path.name}", Fault(NOWHERE, data))
+        return [data for _, data in contents if isinstance(data, bytes)]
+
+    def _sha256(self, referenced: list[bytes]) -> str:
+        """Of the files' content as canonical JSON, so that comments and layout do not count, and of the files named."""
+        documents = {name: plain(file.node) for name, file in self._files.items()}
+        digests = [hashlib.sha256(data).hexdigest() for data in referenced]
+        content = json.dumps([documents, digests], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def _add(self, file: str, *faults: Fault) -> None:
+        self._problems += [Problem(file, *fault.place, _one_line(fault.message)) for fault in faults]

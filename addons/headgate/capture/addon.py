@@ -1,0 +1,89 @@
+"""Record every flow once masking has scrubbed it, refused ones too; refuse what could not be recorded.
+
+The hooks only gather references for the writer's thread. Where recording is a condition (`on_error` is `refuse`), a
+request is refused before it goes on when the writer is failing or nearly full, and a response whose record could not
+be handed over does not go out either.
+"""
+
+from collections.abc import Callable, Mapping
+
+from mitmproxy import http
+
+from headgate.capture.record import Line, Message, Mode, message_of, record_of
+from headgate.capture.writer import Writer
+from headgate.model import Exchange, guard_error
+
+UNAVAILABLE = guard_error("capture-unavailable")
+
+ERRORS = {"Client disconnected.": "client-disconnected", "Connection killed.": "killed"}
+"""mitmproxy's messages that say no more than this; any other may quote what a peer sent."""
+
+
+def no_claims(exchange: Exchange) -> tuple[str, ...]:  # noqa: ARG001 (the shape of `Capture`'s `claims`)
+    return ()
+
+
+class Capture:
+    """`mode` and `on_error` give the options; `claims` the JSON Pointers of the signed claims that rules may read."""
+
+    def __init__(
+        self,
+        exchanges: Mapping[str, Exchange],
+        writer: Writer,
+        mode: Callable[[], str],
+        on_error: Callable[[], str],
+        claims: Callable[[Exchange], tuple[str, ...]] = no_claims,
+    ) -> None:
+        self._exchanges, self._writer = exchanges, writer
+        self._mode, self._on_error, self._claims = mode, on_error, claims
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if self._mode() != Mode.OFF and not self._writer.ready:
+            self._refuse(self._exchanges[flow.id])
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self._record(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._record(flow)
+
+    def _record(self, flow: http.HTTPFlow) -> None:
+        exchange, mode = self._exchanges[flow.id], Mode(self._mode())
+        if mode is Mode.OFF or exchange.recorded:
+            return
+        released = flow.response
+        if not self._writer.healthy and self._refuse(exchange):
+            released = None
+        sent, shown = flow.request.data, mode if exchange.masked else Mode.METADATA
+        record = record_of(
+            exchange,
+            flow.id,
+            Line(sent.method, flow.request.scheme, sent.host, sent.port, sent.path, sent.http_version),
+            message_of(sent.headers.fields, sent.content, shown),
+            _response_of(released, shown),
+            mode=shown,
+            ended=_ended(flow),
+            status=released.status_code if released else None,
+            error=ERRORS.get(flow.error.msg, "connection-failed") if flow.error else None,
+            claims=self._claims(exchange),
+        )
+        exchange.recorded = self._writer.put(record)
+        if not exchange.recorded:
+            self._refuse(exchange)
+
+    def _refuse(self, exchange: Exchange) -> bool:
+        """Refuse when recording is a condition and nobody has refused yet."""
+        if exchange.refusal or self._on_error() != "refuse":
+            return False
+        exchange.refusal = UNAVAILABLE
+        return True
+
+
+def _response_of(response: http.Response | None, mode: Mode) -> Message | None:
+    return message_of(response.data.headers.fields, response.data.content, mode) if response else None
+
+
+def _ended(flow: http.HTTPFlow) -> float | None:
+    if flow.error:
+        return flow.error.timestamp
+    return (flow.response.timestamp_end or flow.response.timestamp_start) if flow.response else None

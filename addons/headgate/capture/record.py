@@ -1,0 +1,149 @@
+"""What is kept of one exchange, as plain values.
+
+A `Record` only refers to what the flow already holds (the tuples of its header fields, the bytes of its bodies), so
+that making one costs the event loop next to nothing; turning it into text, hashes and rows is the writer's work. It
+is made from a flow that has been masked, and holds headers, bodies and query only when the exchange says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from headgate.model import BundleRef, Decision, Effect, Exchange, MaskCount, Principal, Refusal, Target
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Header fields as they travelled: (name, value), in order."""
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a body that are kept; a longer one is cut there and marked."""
+
+UNJUDGED = "not-judged"
+"""The reason of an exchange that ended before anybody decided: nothing of it went on."""
+
+
+class Mode(StrEnum):
+    """How much is kept: `metadata` leaves out headers, bodies and the values of the query."""
+
+    MASKED = "masked"
+    METADATA = "metadata"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a request went, as the scrubbed flow shows it; `target` is path and query."""
+
+    method: bytes
+    scheme: str
+    host: str
+    port: int
+    target: bytes
+    version: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One direction; `size` counts the bytes of the whole body, of which `body` may be only the beginning."""
+
+    headers: Fields = ()
+    body: bytes = b""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One exchange as it is kept: who, what, which rules, what came of it. `claims` are those the rules may read."""
+
+    decision_id: str
+    flow_id: str
+    mode: Mode
+    started: float
+    ended: float | None
+    source: str
+    line: Line
+    principal: Principal | None
+    claims: tuple[str, ...]
+    bundle: BundleRef | None
+    target: Target | None
+    decision: Decision | None
+    refusal: Refusal | None
+    status: int | None
+    request: Message
+    response: Message | None
+    masks: tuple[MaskCount, ...]
+    stage_us: Mapping[str, int]
+    error: str | None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it keeps in memory until it is written."""
+        return 2048 + len(self.request.body) + (len(self.response.body) if self.response else 0)
+
+    @property
+    def effect(self) -> Effect:
+        """What policy said; a refusal before policy was asked is a deny."""
+        return self.decision.effect if self.decision else Effect.DENY
+
+    @property
+    def reason(self) -> str:
+        if self.decision:
+            return self.decision.reason
+        return self.refusal.reason if self.refusal else UNJUDGED
+
+
+def message_of(fields: Fields, body: bytes | None, mode: Mode) -> Message:
+    """A message of a flow, as far as `mode` lets it be kept."""
+    size = len(body) if body else 0
+    if mode is not Mode.MASKED:
+        return Message(size=size)
+    if body and size > MAX_BODY:
+        body = body[:MAX_BODY]
+    return Message(fields, body or b"", size)
+
+
+def record_of(
+    exchange: Exchange,
+    flow_id: str,
+    line: Line,
+    request: Message,
+    response: Message | None,
+    *,
+    mode: Mode,
+    ended: float | None,
+    status: int | None,
+    error: str | None,
+    claims: tuple[str, ...] = (),
+) -> Record:
+    """The record of `exchange`; the caller gets the refusal's status whatever stands on the flow."""
+    sent = exchange.request
+    place = Line(line.method, sent.scheme, sent.host, sent.port, line.target, line.version) if sent else line
+    return Record(
+        exchange.decision_id,
+        flow_id,
+        mode,
+        exchange.started,
+        ended,
+        exchange.source,
+        place,
+        exchange.principal,
+        claims,
+        exchange.bundle,
+        exchange.target,
+        exchange.decision,
+        exchange.refusal,
+        exchange.refusal.status if exchange.refusal else status,
+        request,
+        response,
+        exchange.masks,
+        dict(exchange.stage_us),
+        exchange.error or error,
+    )
+
+
+def verdict(effect: str, refusal: str | None, error: str | None) -> str:
+    """One word for what became of a request: allowed, refused, withheld or failed."""
+    if refusal:
+        return "withheld" if refusal == "withheld" else "refused"
+    if effect != Effect.ALLOW:
+        return "refused"
+    return "failed" if error else "allowed"

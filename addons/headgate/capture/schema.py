@@ -1,0 +1,219 @@
+"""The tables of capture.db: what each holds, how a file comes to have them.
+
+Whoever opens the file with sqlite3, sqlite-utils or Datasette finds tables with foreign keys, and views with ISO times.
+A flow is what travelled; a decision says what was decided about it and what came of it (one for now; a WebSocket that
+is judged again adds more); bodies, principals and rulesets are kept once. Changes are migrations that commit with
+their record, so that a file has either all of one or nothing; a file from a later version is refused, not guessed at.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from headgate.errors import HeadgateError
+
+MIGRATIONS = Migrations("headgate-capture")
+
+WAL_LIMIT = 64 * 1024 * 1024
+"""Bytes to which the write-ahead log is cut back after a reader has held it open."""
+
+
+@MIGRATIONS()
+def m001_flows(db: Database) -> None:
+    db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})
+    _create_parts(db)
+    _create_flows(db)
+    _create_decisions(db)
+    db.create_view("flows_readable", FLOWS_READABLE)
+    db.create_view("bodies_readable", BODIES_READABLE)
+
+
+def _create_parts(db: Database) -> None:
+    """What many flows share: each kept once, under a hash."""
+    db.table("rulesets").create({"sha256": str, "name": str, "version": str}, pk="sha256")
+    db.table("bodies").create(
+        {"key": str, "size": int, "codec": str, "data": bytes}, pk="key", not_null={"size", "codec", "data"}
+    )
+    text = ("key", "id", "kind", "provider", "owner", "person", "email", "groups", "environments", "audiences")
+    more = ("workload", "session_id", "session", "claims")
+    columns: dict[str, type] = dict.fromkeys(text + more, str)
+    principals = db.table("principals")
+    principals.create({**columns, "expires_at": float}, pk="key", not_null={"id", "kind", "provider"})
+    principals.create_index(["id"])
+    principals.create_index(["session_id"])
+
+
+def _create_flows(db: Database) -> None:
+    columns: dict[str, type] = {
+        "id": int,
+        "flow_id": str,  # mitmproxy's; one that is replayed comes again under the same
+        "ts_start": float,  # seconds since the epoch
+        "ts_end": float,
+        "mode": str,  # masked or metadata: how much was to be kept
+        "source": str,
+        "principal": str,
+        "principal_key": str,
+        **dict.fromkeys(("method", "scheme", "host"), str),
+        "port": int,
+        **dict.fromkeys(("path", "query", "query_names", "http_version"), str),
+        "status": int,  # what the caller got
+        "req_headers": str,  # JSON: [[name, value], ...]
+        "req_body": str,
+        "req_size": int,  # of the whole body, also where it was not kept or only its beginning
+        "req_truncated": int,
+        "resp_headers": str,
+        "resp_body": str,
+        "resp_size": int,
+        "resp_truncated": int,
+        "error": str,
+    }
+    keys = [("principal_key", "principals", "key"), ("req_body", "bodies", "key"), ("resp_body", "bodies", "key")]
+    flows = db.table("flows")
+    flows.create(columns, pk="id", foreign_keys=keys, not_null={"flow_id", "ts_start", "mode", "method", "host"})
+    for index in (["flow_id"], ["ts_start"], ["host", "path"], ["host", "ts_start"], ["principal", "ts_start"]):
+        flows.create_index(index)
+
+
+def _create_decisions(db: Database) -> None:
+    columns: dict[str, type] = {
+        "id": str,  # the decision id that the caller was told: a ULID, so that ids sort by time
+        "flow": int,
+        "ruleset": str,
+        "target": str,
+        "environment": str,
+        "effect": str,  # allow, approve, deny: what policy said
+        "reason": str,
+        "rule": str,  # the first of `rules`
+        "rules": str,  # JSON: [{"id", "effect", "file", "line"}, ...]
+        "refusal": str,  # null: released; else denied, unauthenticated, withheld, ...
+        "refusal_reason": str,
+        "masked": int,  # how many values were masked
+        "stage_us": str,  # JSON: microseconds of each stage
+    }
+    keys = [("flow", "flows", "id"), ("ruleset", "rulesets", "sha256")]
+    decisions = db.table("decisions")
+    decisions.create(columns, pk="id", foreign_keys=keys, not_null={"flow", "effect", "reason"})
+    for index in (["flow"], ["effect", "id"], ["reason", "id"], ["rule", "id"]):  # by id: the newest first, unsorted
+        decisions.create_index(index)
+    masks = db.table("masks")
+    masks.create(
+        {"id": int, "decision": str, "location": str, "entity": str, "operator": str, "times": int},
+        pk="id",
+        foreign_keys=[("decision", "decisions", "id")],
+        not_null={"decision", "location", "entity", "operator", "times"},
+    )
+    masks.create_index(["decision"])
+    masks.create_index(["entity"])
+
+
+FLOWS_READABLE = """
+select
+  d.id as decision_id,
+  f.flow_id,
+  strftime('%Y-%m-%dT%H:%M:%fZ', f.ts_start, 'unixepoch') as time,
+  round((f.ts_end - f.ts_start) * 1000, 1) as ms,
+  f.principal, p.kind, p.provider, p.groups,
+  f.method, f.scheme || '://' || f.host || ':' || f.port || f.path as url,
+  d.target, d.environment,
+  case
+    when d.refusal = 'withheld' then 'withheld'
+    when d.refusal is not null or d.effect <> 'allow' then 'refused'
+    when f.error is not null then 'failed'
+    else 'allowed'
+  end as verdict,
+  d.effect, d.reason, d.rule, d.refusal_reason,
+  f.status, d.masked, f.req_size, f.resp_size, f.error,
+  r.name || ' ' || r.version as bundle,
+  f.id as flow
+from decisions d
+join flows f on f.id = d.flow
+left join principals p on p.key = f.principal_key
+left join rulesets r on r.sha256 = d.ruleset
+"""
+
+BODIES_READABLE = """
+select key, size, codec, case codec when 'identity' then cast(data as text) end as text from bodies
+"""
+
+
+def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """Open the capture for writing, with all its tables; raises sqlite3.Error, OSError or `HeadgateError`."""
+    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    lacking = unapplied(connection, path)  # first of all: a file that is not ours stays as it is
+    connection.execute("pragma auto_vacuum = incremental")  # only before the first table; retention gives space back
+    for pragma in ("journal_mode = wal", "synchronous = normal", "foreign_keys = on", "trusted_schema = off"):
+        connection.execute(f"pragma {pragma}")
+    connection.execute(f"pragma journal_size_limit = {WAL_LIMIT}")
+    if lacking:
+        with immediate(connection):
+            MIGRATIONS.apply(_database(connection))
+
+
+def unapplied(connection: sqlite3.Connection, path: Path) -> frozenset[str]:
+    """The migrations that the file lacks; raises `HeadgateError` for a file that is no capture or a newer one."""
+    db = _database(connection)
+    applied = frozenset(migration.name for migration in MIGRATIONS.applied(db))
+    if not applied and db.table_names():
+        raise HeadgateError(f"`{path}` is a database of something else: a capture or no file is accepted")
+    if applied - _known():
+        raise HeadgateError(f"`{path}` was written by a newer Headgate: use that version, or another state folder")
+    return _known() - applied
+
+
+@cache
+def _known() -> frozenset[str]:
+    with Database(memory=True, execute_plugins=False) as empty:
+        return frozenset(migration.name for migration in MIGRATIONS.pending(empty))
+
+
+def _database(connection: sqlite3.Connection) -> Database:
+    return Database(connection, execute_plugins=False, recursive_triggers=False, strict=True)
+
+
+@contextmanager
+def immediate(connection: sqlite3.Connection) -> Generator[None]:
+    """A write transaction that has its lock from the start: waiting happens here and nowhere later."""
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def create(path: Path) -> None:
+    """Make the file, readable by its owner only; SQLite gives its companions the same mode.
+
+    An existing one is not touched: to close any descriptor of it would drop the locks of all connections of this
+    process (POSIX, fcntl).
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path`: SQLite goes on writing to one that was deleted or replaced, and says nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,55 @@
+"""The `headgate` command and its groups; a group's file is imported when the group is called, not before."""
+
+import importlib
+
+import click
+
+from headgate import __version__
+from headgate.errors import HeadgateError
+
+COMMANDS = {
+    "bench": ("headgate.cli.bench:bench", "Measure the chain against bare mitmdump, and each stage of it."),
+    "demo": ("headgate.cli.demo:demo", "Run real requests through the whole chain on loopback, and say where to look."),
+    "flows": ("headgate.cli.flows:flows", "List and show what was recorded."),
+    "mask": ("headgate.cli.mask:mask", "Mask a file or stdin by the rules."),
+    "rules": ("headgate.cli.rules:rules", "Check a rules folder."),
+    "run": ("headgate.cli.run:run", "mitmdump with the chain and safe defaults."),
+    "token": ("headgate.cli.token:token", "Mint development tokens; see why a token is or is not accepted."),
+    "web": ("headgate.cli.run:web", "mitmweb with the chain and safe defaults."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists every command without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except HeadgateError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="headgate")
+def main() -> None:
+    """An identity-aware access proxy with runtime guardrails.
+
+    \b
+    headgate demo                                     see it work
+    headgate run --mode reverse:http://127.0.0.1:9000   put it in front of a service
+    headgate flows list                               see what was recorded
+    """

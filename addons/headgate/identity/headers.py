@@ -1,0 +1,192 @@
+"""Which header fields a request may carry, which are taken off it, and which make it ambiguous.
+
+Gateways and applications fold names differently: CGI and WSGI read `X_User` and `X.User` as `X-User`, and a proxy that
+strips only one spelling lets the others through. So names are compared in one normal form, and a name that matters, or
+that comes in two spellings, must be spelled plainly. What callers say of themselves without a signature is dropped.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import lru_cache
+
+from headgate.identity.reasons import Malformed
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+MAX_FIELDS = 200
+MAX_BYTES = 64 * 1024
+MAX_NAME = 200
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, section 5.6.2
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a value
+_LENGTH = re.compile(rb"(?:0|[1-9][0-9]{0,17})\Z")
+_PLAINLY = bytes.maketrans(b"_.", b"--")
+_CODING = re.compile(rb"[ \t]*(gzip|deflate|br|zstd|identity)[ \t]*(?:;[ \t]*q=[01](?:\.[0-9]{0,3})?[ \t]*)?\Z")
+
+
+class Role(Enum):
+    """What happens to a field."""
+
+    KEPT = auto()
+    TOKEN = auto()  # may carry the caller's token
+    DROPPED = auto()  # identity without a signature, hop-by-hop, or what would revive an unmasked copy
+    REFUSED = auto()  # would make the upstream act on another method, host or path
+    UPGRADE = auto()
+    CONNECTION = auto()
+    CODINGS = auto()
+    EXPECT = auto()
+    HOST = auto()
+
+
+def _names(text: str) -> frozenset[bytes]:
+    return frozenset(text.encode().split())
+
+
+ASSERTED = _names("""
+    x-forwarded-user x-forwarded-email x-forwarded-groups x-forwarded-preferred-username x-forwarded-access-token
+    x-forwarded-client-cert x-client-cert client-cert client-cert-chain
+    remote-user x-remote-user x-remote-group x-remote-groups
+    x-user x-user-id x-authenticated-user x-authenticated-userid
+    x-goog-iap-jwt-assertion x-jwt-assertion x-apigateway-api-userinfo x-endpoint-api-userinfo
+""")
+"""Headers by which proxies tell applications who is calling; from a caller they mean nothing."""
+
+ASSERTED_PREFIXES = (
+    b"x-auth-request-",
+    b"x-ms-client-principal",
+    b"x-ms-token-",
+    b"x-amzn-oidc-",
+    b"x-amzn-ava-",
+    b"x-goog-authenticated-user-",
+    b"cf-access-",
+    b"x-pomerium-",
+    b"teleport-",
+    b"x-headgate-",
+    b"x-authentik-",
+    b"x-vouch-",
+    b"tailscale-user-",
+    b"x-remote-extra-",
+    b"x-webauth-",
+    b"x-consumer-",
+    b"x-appengine-user-",
+    b"ssl-client-",
+    b"x-ssl-client-",
+    b"oidc-claim-",
+    b"impersonate-",
+)
+FORWARDED = _names("forwarded x-real-ip true-client-ip x-client-ip x-cluster-client-ip cf-connecting-ip")
+"""What earlier hops say; believed only from trusted peers, of which there are none yet."""
+
+OVERRIDES = _names("""
+    x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-original-uri
+    x-envoy-original-path x-original-method x-rewrite-uri x-override-url x-original-host x-host
+""")
+HOP_BY_HOP = _names("keep-alive te trailer http2-settings proxy")  # `Proxy` is HTTP_PROXY to CGI (2016-5385)
+CONDITIONAL = _names("range if-range if-none-match if-modified-since")
+DROPPED = FORWARDED | HOP_BY_HOP | CONDITIONAL
+SINGLE = _names("""
+    host authorization proxy-authorization content-length content-type content-encoding transfer-encoding connection
+    expect upgrade date origin referer user-agent range if-range max-forwards
+""")
+SPECIAL = {
+    b"host": Role.HOST,
+    b"connection": Role.CONNECTION,
+    b"upgrade": Role.UPGRADE,
+    b"expect": Role.EXPECT,
+    b"accept-encoding": Role.CODINGS,
+    b"authorization": Role.TOKEN,
+}
+MAY_BE_CONNECTION_OPTION = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"http2-settings"))
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A header name, judged once: `plain` is its normal form, `text` as rules see it."""
+
+    plain: bytes
+    text: str
+    role: Role
+    single: bool
+    aliased: bool
+
+
+@lru_cache(maxsize=4096)
+def _judge(name: bytes) -> Name | None:
+    """None for what is not a token."""
+    if not _NAME.match(name):
+        return None
+    lower = name.lower()
+    plain = lower.translate(_PLAINLY)
+    identity = plain in ASSERTED or plain.startswith(ASSERTED_PREFIXES)
+    role = SPECIAL.get(plain, Role.KEPT)
+    if plain in OVERRIDES:
+        role = Role.REFUSED
+    elif identity or plain in DROPPED or plain.startswith((b"x-forwarded-", b"proxy-")):
+        role = Role.DROPPED
+    single = identity or plain in SINGLE
+    return Name(plain, lower.decode(), role, single, lower != plain and (single or role is not Role.KEPT))
+
+
+@dataclass(slots=True)
+class Headers:
+    """The fields of one request, taken apart; `kept` go on, with their names as rules see them."""
+
+    kept: list[tuple[Name, bytes, bytes]]
+    found: dict[bytes, bytes]
+    """The last value of each normal form, dropped fields included."""
+
+
+def read(fields: Fields) -> Headers | Malformed:
+    """Every field judged, or why they make the request ambiguous."""
+    if len(fields) > MAX_FIELDS or sum(len(name) + len(value) for name, value in fields) > MAX_BYTES:
+        return Malformed.HEADERS_TOO_LARGE
+    headers = Headers([], {})
+    spelled: dict[bytes, str] = {}
+    for raw, value in fields:
+        name = _judge(raw) if len(raw) <= MAX_NAME else None
+        if name is None:
+            return Malformed.HEADER_NAME
+        if _BAD_VALUE.search(value):
+            return Malformed.CONTROL_CHARACTER
+        if name.aliased or spelled.setdefault(name.plain, name.text) != name.text:
+            return Malformed.ALIASED_HEADER
+        if name.single and name.plain in headers.found:
+            return Malformed.DUPLICATE_HEADER
+        headers.found[name.plain] = value
+        if name.role is Role.REFUSED:
+            return Malformed.OVERRIDE_HEADER
+        if name.role is not Role.DROPPED:
+            headers.kept.append((name, raw, value))
+    return headers
+
+
+def refusal(headers: Headers, version: bytes) -> Malformed | None:
+    """What is wrong with the fields that say how the message is framed and carried."""
+    found = headers.found
+    if b"upgrade" in found or b"http2-settings" in found:
+        return Malformed.UPGRADE_REFUSED
+    options = {option.strip().lower() for option in found.get(b"connection", b"close").split(b",")}
+    if not options <= MAY_BE_CONNECTION_OPTION:
+        return Malformed.CONNECTION_HEADER
+    if b"upgrade" in options:
+        return Malformed.UPGRADE_REFUSED
+    if found.get(b"expect", b"100-continue").lower() != b"100-continue":
+        return Malformed.EXPECT_REFUSED
+    coding, length = found.get(b"transfer-encoding"), found.get(b"content-length")
+    if coding is not None and (coding.lower() != b"chunked" or version != b"HTTP/1.1"):
+        return Malformed.TRANSFER_ENCODING
+    if length is not None and (coding is not None or not _LENGTH.match(length)):
+        return Malformed.LENGTH_AMBIGUOUS
+    return None
+
+
+def codings(value: bytes) -> bytes:
+    """`Accept-Encoding` reduced to what masking can decode; `identity` when nothing of it is left."""
+    return b",".join(part.strip() for part in value.lower().split(b",") if _CODING.match(part)) or b"identity"
+
+
+def connection(value: bytes) -> bytes | None:
+    """`Connection` as far as it is about the connection to this proxy; None when nothing of it is left."""
+    options = [option.strip() for option in value.lower().split(b",")]
+    return b", ".join(option for option in options if option in (b"close", b"keep-alive")) or None

@@ -1,0 +1,148 @@
+"""The request as recorders may show it: it has been sent already, and what remains of it is only looked at.
+
+Credentials always go. Where masks are due they hold for the request, too, and detection looks into each segment of
+the path and each value of the query. What cannot be masked goes as a whole. Of a caller that nobody has identified
+only the outline is kept, made without detection: whoever has no token gets no work out of the detector.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote, unquote, unquote_plus
+
+from headgate.masking.content import mask_body
+from headgate.masking.credentials import REDACTED, clean_address, without_credentials
+from headgate.masking.entities import UNREAD
+from headgate.masking.formats.plaintext import mask_value
+from headgate.masking.headers import mask_headers, repair
+from headgate.masking.operators import FIELD, replacement
+from headgate.masking.plan import CannotMask, Detect, Fields, Leaf, Operator, Plan, Span, strongest
+from headgate.masking.record import recordable
+
+LONGEST = 1024
+"""Characters of a header, a segment, a query value or a member in which detection looks; longer ones go."""
+
+LARGEST = 64 * 1024
+"""Bytes of a body that is kept where something is due; a larger one goes. A request is masked while somebody waits for
+its response, and has been chosen by the caller: both call for a small limit."""
+
+MOST = 128
+"""Headers, segments and query values together; of a request with more, the outline is kept."""
+
+DIGITS = 5
+"""Digits that a short piece of an outline may have: no card, account, phone or identity number has so few."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{0,24}")
+_KEPT = "!$&'()*+,;=:@-._~[]"
+
+
+class Sent(NamedTuple):
+    """A request; `path` is the request target in origin form, with its query."""
+
+    path: bytes
+    headers: Fields
+    body: bytes
+
+
+def scrub(sent: Sent, plan: Plan | None, detect: Detect) -> Sent:
+    """Without credentials, and masked by what is due."""
+    path = clean_address(sent.path.decode("latin-1"))
+    headers = without_credentials(sent.headers)
+    if plan is None:
+        return _scrubbed(sent, path, headers, sent.body)
+    if len(headers) + sum(map(path.count, "/&")) > MOST:
+        return outline(sent)
+    within = _brief(detect)
+    headers = mask_headers(_short(headers), plan, within).fields
+    return _scrubbed(sent, _mask_path(path, plan, within), headers, _masked_body(sent, plan, within))
+
+
+def _brief(detect: Detect) -> Detect:
+    """A detector that looks into no long value, for which some patterns take very long."""
+
+    def within(leaves: Sequence[Leaf]) -> Sequence[Sequence[Span]]:
+        if any(len(leaf.text) > LONGEST for leaf in leaves):
+            raise CannotMask("value-too-long")
+        return detect(leaves)
+
+    return within
+
+
+def outline(sent: Sent) -> Sent:
+    """What is left of a request from nobody in particular: where it went, by what kind of client, and its shape."""
+    path, question, query = sent.path.decode("latin-1").partition("?")
+    segments = "/".join(map(_outlined, path.split("/")))
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    names = "&".join(_outlined(name) + sign + (sign and REDACTED) for name, sign, _ in pairs)
+    headers = tuple((name, _outlined_header(name.lower(), value)) for name, value in sent.headers)
+    return _scrubbed(sent, segments + question + names, headers, b"")
+
+
+def _outlined_header(name: bytes, value: bytes) -> bytes:
+    if name == b"user-agent":
+        return _outlined(value.decode("latin-1").partition("/")[0]).encode("latin-1")
+    return value if name.decode("latin-1") in UNREAD else REDACTED.encode()
+
+
+def _outlined(piece: str) -> str:
+    return piece if _PLAIN.fullmatch(piece) and sum(map(str.isdigit, piece)) <= DIGITS else REDACTED
+
+
+def _scrubbed(sent: Sent, path: str, headers: Fields, body: bytes) -> Sent:
+    fields = headers if body == sent.body else repair(headers, body)
+    return Sent(path.encode("latin-1"), *recordable(fields, body))
+
+
+def _masked_body(sent: Sent, plan: Plan, detect: Detect) -> bytes:
+    if plan.reads_body and len(sent.body) > LARGEST:
+        return b""
+    try:
+        masked = mask_body(plan, sent.headers, sent.body, detect).body
+    except CannotMask:
+        return b""
+    return sent.body if masked is None else masked
+
+
+def _short(headers: Fields) -> Fields:
+    return tuple((name, value if len(value) <= LONGEST else REDACTED.encode()) for name, value in headers)
+
+
+# -- path and query ----------------------------------------------------------------------------------------------------
+
+
+def _mask_path(path: str, plan: Plan, detect: Detect) -> str:
+    target, question, query = path.partition("?")
+    segments = target.split("/")
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    leaves = [Leaf(unquote(segment), before) for before, segment in zip(["", *segments], segments, strict=False)]
+    leaves += [Leaf(unquote_plus(name), "") for name, _, _ in pairs]
+    leaves += [Leaf(unquote_plus(value), name) for name, _, value in pairs]
+    masked = _mask_leaves(leaves, plan, detect)
+    target = "/".join(new or old for new, old in zip(masked, segments, strict=False))
+    names, values = masked[len(segments) :][: len(pairs)], masked[len(segments) + len(pairs) :]
+    queries = zip(names, values, pairs, strict=True)
+    return target + question + "&".join(_pair(named, new, pair, plan) for named, new, pair in queries)
+
+
+def _pair(named: str | None, new: str | None, pair: tuple[str, str, str], plan: Plan) -> str:
+    """One `name=value`: what its name asks for comes before what was detected in it; `named` is what masks its name."""
+    name, sign, value = pair
+    operator = strongest(operator for known, operator in plan.query if known == unquote_plus(name))
+    if operator is Operator.DROP:
+        return ""
+    if operator:
+        new = quote(replacement(unquote_plus(value), FIELD, operator), safe=_KEPT)
+    return f"{name if named is None else named}{sign}{value if new is None else new}"
+
+
+def _mask_leaves(leaves: list[Leaf], plan: Plan, detect: Detect) -> list[str | None]:
+    """For each leaf what it becomes, encoded again; None when it stays as it is."""
+    if not plan.detect:
+        return [None] * len(leaves)
+    long = [len(leaf.text) > LONGEST for leaf in leaves]
+    found = detect([Leaf("", "") if skip else leaf for leaf, skip in zip(leaves, long, strict=True)])
+    masked: list[str | None] = []
+    for leaf, skip, spans in zip(leaves, long, found, strict=True):
+        text, counts = mask_value(leaf.text, list(spans), plan, "path")
+        masked.append(REDACTED if skip else quote(text, safe=_KEPT) if counts else None)
+    return masked

@@ -1,0 +1,35 @@
+"""Which requests a rule is about: the one `match:` grammar that every kind of rule uses, compiled once.
+
+A condition is true, false or unknown (None), joined by Kleene's rules. An absent attribute of the caller or the target
+is false, and unknown below `not:`, so that nobody is allowed for not having said something. An empty set of groups,
+environments or tags counts as absent: a token without them looks the same. An anonymous caller has no attribute but
+its kind. A caller with several environments is in each of them.
+
+Rules that forbid or hide are compiled with `widen`: their paths hold with a trailing slash too, their methods in any
+case. Below `not:` it is the other way round, for there the wider condition is the one that lets more through.
+"""
+
+from headgate.match.compiled import Matcher, compile_match
+from headgate.match.facts import Dimension, Facts, Subject, effective_method
+from headgate.match.hosts import canonical_host, host_keys, host_pattern, is_address
+from headgate.match.paths import PathTemplate
+from headgate.match.spec import MatchSpec, Names, Section, Text, listed
+
+__all__ = [
+    "Dimension",
+    "Facts",
+    "MatchSpec",
+    "Matcher",
+    "Names",
+    "PathTemplate",
+    "Section",
+    "Subject",
+    "Text",
+    "canonical_host",
+    "compile_match",
+    "effective_method",
+    "host_keys",
+    "host_pattern",
+    "is_address",
+    "listed",
+]

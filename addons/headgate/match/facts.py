@@ -1,0 +1,88 @@
+"""What is known of one request, in the form that rules compare, and the dimensions an index may branch on."""
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import NamedTuple
+
+from headgate.match.hosts import canonical_host, host_keys
+from headgate.model import Kind, Principal, Request, Target
+
+READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""The methods that are not `write` (RFC 9110, section 9.2.1, calls them safe)."""
+
+Dimension = str | int
+"""What an index may branch on: a name from `KEYS`, or the position of a path segment, counted from 0."""
+
+
+class Subject(NamedTuple):
+    """What a rule is asked about."""
+
+    principal: Principal | None
+    request: Request
+    target: Target | None
+
+
+class Facts:
+    """A subject in the form that tests compare, worked out once for all rules."""
+
+    __slots__ = ("caller", "host", "method", "principal", "segments", "target")
+
+    def __init__(self, subject: Subject) -> None:
+        principal, request, target = subject
+        self.principal = principal
+        self.caller = None if principal is None or principal.kind is Kind.ANONYMOUS else principal
+        self.target = target
+        self.method = effective_method(request)
+        self.host = canonical_host(request.host) or request.host.lower()
+        self.segments = request.path[1:].split("/") if request.path.startswith("/") else []
+
+    def keys(self, dimension: Dimension) -> Iterable[str]:
+        """The values of this subject that a rule may demand in one dimension."""
+        if isinstance(dimension, int):
+            return self.segments[dimension : dimension + 1]
+        return KEYS[dimension](self)
+
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def effective_method(request: Request) -> str:
+    """The method, or WEBSOCKET for a request that asks to become one (RFC 6455, section 4.1)."""
+    if request.method == "GET":
+        for name, value in request.headers:
+            if name == "upgrade" and "websocket" in value.lower():
+                return "WEBSOCKET"
+    return request.method
+
+
+def _method_keys(facts: Facts) -> Iterable[str]:
+    upper = facts.method.upper()
+    return (upper,) if facts.method in READS else (upper, "write")
+
+
+def _single(of: str, name: str) -> Callable[[Facts], Iterable[str]]:
+    """The value of one attribute, if there is one."""
+    holder_of, value_of = attrgetter(of), attrgetter(name)
+
+    def keys(facts: Facts) -> Iterable[str]:
+        holder = holder_of(facts)
+        value = None if holder is None else value_of(holder)
+        return (value,) if value else ()
+
+    return keys
+
+
+KEYS: Mapping[str, Callable[[Facts], Iterable[str]]] = {
+    "principal.kind": _single("principal", "kind"),
+    "principal.id": _single("caller", "id"),
+    "principal.email": _single("caller", "email"),
+    "principal.provider": _single("caller", "provider"),
+    "principal.owner": _single("caller", "owner"),
+    "principal.groups": lambda facts: facts.caller.groups if facts.caller else NOTHING,
+    "principal.environment": lambda facts: facts.caller.environments if facts.caller else NOTHING,
+    "target": _single("target", "name"),
+    "target.environment": _single("target", "environment"),
+    "target.tags": lambda facts: facts.target.tags if facts.target else NOTHING,
+    "method": _method_keys,
+    "host": lambda facts: host_keys(facts.host),
+}

@@ -1,0 +1,231 @@
+"""The values that travel between the guardrails.
+
+Everything here is plain: no mitmproxy, no clock, no files. All values are frozen but one: an `Exchange` is what the
+chain has found out so far about one request and its response. It lives in the guard's private mapping, never on the
+flow, so that a replayed, copied or forged flow brings nothing along.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in the order received: (name in lower case, value)."""
+
+NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    HUMAN = "human"
+    SERVICE = "service"
+    AGENT = "agent"
+    CI = "ci"
+    ANONYMOUS = "anonymous"
+
+
+class Effect(StrEnum):
+    ALLOW = "allow"
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The code that calls, as far as a signed claim names it."""
+
+    name: str | None = None
+    version: str | None = None
+    commit: str | None = None
+    digest: str | None = None
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The session a token belongs to; `issued_at` is in seconds since the epoch."""
+
+    id: str | None = None
+    scopes: frozenset[str] = frozenset()
+    issued_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, as proven by a key. (`provider`, `id`) is what limits, grants and four-eyes compare.
+
+    `environments` may be empty (unknown), and may hold several. `expires_at` is in seconds since the epoch, the clock
+    skew not added; None only for an anonymous caller.
+    """
+
+    id: str
+    kind: Kind
+    provider: str
+    groups: frozenset[str] = frozenset()
+    email: str | None = None
+    owner: str | None = None
+    person: str | None = None
+    environments: frozenset[str] = frozenset()
+    audiences: frozenset[str] = frozenset()
+    workload: Workload = Workload()
+    session: Session = Session()
+    claims: Mapping[str, Any] = field(default=NO_CLAIMS, hash=False)
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A system behind the proxy, as targets.yaml names it."""
+
+    name: str
+    environment: str | None = None
+    tags: frozenset[str] = frozenset()
+    audiences: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it will be forwarded: what is decided on is what the upstream reads.
+
+    `host` is in lower case without a trailing dot, `path` is canonical, `query` is without its `?`; `source` is the
+    address of the peer. `body` is None until it has been read.
+    """
+
+    method: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str = ""
+    headers: Headers = ()
+    source: str = ""
+    body: bytes | None = None
+
+    def values(self, name: str) -> list[str]:
+        """Every value of the header `name` (given in lower case), in order."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRef:
+    """A rule that took part in a decision, and where it stands."""
+
+    id: str
+    effect: Effect
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What policy says of one request, and which rules made it say so.
+
+    `reason` is a stable kebab-case string; `message` is the operator's own text for the caller.
+    """
+
+    effect: Effect
+    reason: str
+    rules: tuple[RuleRef, ...] = ()
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a caller gets no answer from the upstream (RFC 9457 problem details).
+
+    `slug` ends the problem's `type`; `reason` is a stable kebab-case code; `message` is for the caller and tells
+    nothing of the rules but the operator's own words; `rule` is the id of the rule that determined it.
+    """
+
+    status: int
+    slug: str
+    title: str
+    reason: str
+    message: str | None = None
+    rule: str | None = None
+
+
+def malformed(reason: str) -> Refusal:
+    return Refusal(400, "malformed-request", "the request is malformed or ambiguous", reason)
+
+
+def unauthenticated(reason: str) -> Refusal:
+    return Refusal(401, "unauthenticated", "the caller could not be verified", reason)
+
+
+def denied(reason: str, message: str | None = None, rule: str | None = None) -> Refusal:
+    return Refusal(403, "denied", "the request is not allowed", reason, message, rule)
+
+
+def withheld(reason: str) -> Refusal:
+    return Refusal(502, "withheld", "the response could not be masked and is withheld", reason)
+
+
+def guard_error(reason: str) -> Refusal:
+    return Refusal(503, "guard-error", "the guard could not judge this request", reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A span that detection found: `location` is a JSON Pointer, `header:NAME`, `query:NAME` or `text`.
+
+    `start` and `end` count characters of the decoded leaf.
+    """
+
+    location: str
+    entity: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCount:
+    """How often one operator was applied at one location; `entity` is the entity or `field` for a masked field."""
+
+    location: str
+    entity: str
+    operator: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRef:
+    """Which rules: their declared name and version, and the SHA-256 of their canonical content (hex)."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the chain knows of one request so far; each field has one writer, the stage named beside it."""
+
+    decision_id: str  # the guard: a ULID
+    started: float  # the guard: seconds since the epoch
+    bundle: BundleRef | None = None  # the guard: the rules in force when the request came, kept to its end
+    source: str = ""  # identity: the address of the peer
+    request: Request | None = None  # identity: hygiene has passed
+    principal: Principal | None = None  # identity
+    target: Target | None = None  # policy
+    decision: Decision | None = None  # policy
+    refusal: Refusal | None = None  # whoever refuses first; the guard stops there
+    withheld: Any = None  # the guard: the upstream's response (mitmproxy.http.Response), kept away from every addon
+    masks: tuple[MaskCount, ...] = ()  # masking
+    record_headers: tuple[tuple[bytes, bytes], ...] | None = None  # masking: headers of the response, for recorders
+    record_body: bytes | None = None  # masking: its body, for recorders
+    masked: bool = False  # masking: its last statement, when everything due has been masked
+    recorded: bool = False  # capture: the outcome has been handed to the writer
+    error: str | None = None  # the guard: what failed (the type of an exception, never its text)
+    stage_us: dict[str, int] = field(default_factory=dict)  # the guard: microseconds each stage took
+
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def ulid(milliseconds: int, randomness: int) -> str:
+    """A ULID (github.com/ulid/spec): 48 bits of time, then 80 of `randomness`; sorts by time as text."""
+    number = ((milliseconds & (1 << 48) - 1) << 80) | (randomness & (1 << 80) - 1)
+    return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,53 @@
+"""A refusal as the caller receives it: RFC 9457 problem details, never a success code, never more than it may know."""
+
+import json
+
+from mitmproxy import http
+
+from headgate.model import Exchange, Refusal
+
+PROBLEM = "urn:headgate:problem:"
+NO_STORE = ((b"Cache-Control", b"no-store"),)
+
+
+def answer(refusal: Refusal, decision_id: str, method: str = "GET") -> http.Response:
+    """The response for `refusal`; without a body for HEAD (RFC 9110, section 9.3.2)."""
+    fields = {
+        "type": PROBLEM + refusal.slug,
+        "title": refusal.title,
+        "status": refusal.status,
+        "reason": refusal.reason,
+        "detail": refusal.message,
+        "rule": refusal.rule,
+        "decision_id": decision_id,
+    }
+    body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **_challenge(refusal)}
+    return http.Response.make(refusal.status, b"" if method == "HEAD" else body + b"\n", headers)
+
+
+def stand_in(decision_id: str) -> http.Response:
+    """What stands on a flow until it has been judged; built by hand, since every request needs it."""
+    body = f'{{"type": "{PROBLEM}guard-error", "status": 503, "decision_id": "{decision_id}"}}\n'.encode()
+    length = str(len(body)).encode()
+    headers = http.Headers(((b"Content-Type", b"application/problem+json"), (b"Content-Length", length), *NO_STORE))
+    return http.Response(b"HTTP/1.1", 503, b"Service Unavailable", headers, body, None, 0.0, 0.0)
+
+
+def _challenge(refusal: Refusal) -> dict[str, str]:
+    """How to authenticate (RFC 6750, section 3; RFC 9110, section 11.7.1 for a forward proxy)."""
+    if refusal.status == 407:
+        return {"Proxy-Authenticate": 'Basic realm="headgate"'}
+    if refusal.status != 401:
+        return {}
+    error = "" if refusal.reason == "no-token" else f', error="invalid_token", error_description="{refusal.reason}"'
+    return {"WWW-Authenticate": f'Bearer realm="headgate"{error}'}
+
+
+def verdict_line(exchange: Exchange) -> str:
+    """The verdict at a glance, such as `refused: agents-never-delete` or `allowed: support-reads, 3 masked`."""
+    if refusal := exchange.refusal:
+        return f"{'withheld' if refusal.slug == 'withheld' else 'refused'}: {refusal.rule or refusal.reason}"
+    rules = ", ".join(rule.id for rule in exchange.decision.rules) if exchange.decision else ""
+    masked = sum(mask.count for mask in exchange.masks)
+    return f"allowed: {rules}" + (f", {masked} masked" if masked else "")

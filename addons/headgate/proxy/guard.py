@@ -1,0 +1,429 @@
+"""The guard: every flow starts refused, and only one that each due stage has passed is let go.
+
+It calls the guardrails itself, in order, and stops at the first refusal. While other addons look at a request, a
+refusal stands on it; afterwards it is lifted only if nothing that was judged has changed. A response is taken off the
+flow before anybody sees it and comes back masked. What fails, hangs or is cancelled on the way in ends in 503, on the
+way out in 502: this module has the one `except Exception` of the request path.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter_ns
+from types import MappingProxyType
+from typing import Any
+
+from mitmproxy import connection, hooks, http
+from mitmproxy.flow import Error
+from mitmproxy.proxy import layer, server_hooks
+
+from headgate.model import BundleRef, Exchange, Refusal, guard_error, malformed, ulid, withheld
+from headgate.proxy import layers
+from headgate.proxy.answers import answer, stand_in, verdict_line
+from headgate.proxy.faults import describe, error_text, stay
+from headgate.proxy.held import Held, request_state, response_state, restore_request, say_length
+from headgate.proxy.stages import NO_STAGES, Stages
+
+log = logging.getLogger(__name__)
+
+Address = tuple[str, int]
+
+STAGE_DEADLINE = 30.0
+"""Seconds a stage may take; masking has a shorter limit of its own for each job."""
+
+CUT_OFF = 1024 * 1024
+"""A refused request that announces a longer body, or none of known length, is cut off rather than read."""
+
+ABANDONED = 5.0
+"""Seconds after its client has gone in which a flow must have come to an end."""
+
+MARKERS = {True: ":no_entry:", False: ":white_check_mark:"}
+
+
+class Guard:
+    """Stands around the dispatch (see `dispatch.Around`); refuses everything until it has rules and stages."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._held: dict[str, Held] = {}
+        self._dialled: dict[str, set[Address]] = {}
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._addresses: dict[str, Any] = {}  # of connections that are about to be opened
+        self._tunnels: dict[str, Any] = {}  # what the upstream proxy is about to be asked for
+        self._clock = clock
+        self._bundle: Callable[[], BundleRef | None] = lambda: None
+        self.exchanges: Mapping[str, Exchange] = MappingProxyType(self._held)
+        self.stages = NO_STAGES
+        self._before: Mapping[str, Callable[[Any], Awaitable[bool] | bool]] = {
+            "requestheaders": self._requestheaders,
+            "request": self._request,
+            "responseheaders": self._responseheaders,
+            "response": self._response,
+            "error": self._error,
+            "http_connect": self._http_connect,
+            "http_connect_upstream": self._tunnelling,
+            "server_connect": self._dialling,
+            "client_connected": layers.only_tcp,
+            "client_disconnected": self._client_disconnected,
+            **dict.fromkeys(layers.OTHER_HOOKS, layers.refuse_flow),
+        }
+        self._after: Mapping[str, Callable[[Any], None]] = {
+            "requestheaders": self._seal_request,
+            "request": self._release_request,
+            "responseheaders": self._seal_response,
+            "response": self._seal_answer,
+            "error": self._forget,
+            "http_connect": self._seal_connect,
+            "server_connect": self._permit_dial,
+            "server_connected": lambda data: self._send_as_judged(data.client),
+            "tls_established_server": lambda data: self._send_as_judged(data.context.client),
+            "http_connect_upstream": self._tunnel_as_judged,
+            "tls_clienthello": layers.never_ignored,
+            "next_layer": layers.only_http,
+            "update": self._updated,
+        }
+
+    def begin(self, stages: Stages, bundle: Callable[[], BundleRef | None]) -> None:
+        """Judge from now on by `stages`, and by the rules that `bundle` returns at the start of each request."""
+        self.stages, self._bundle = stages, bundle
+
+    # -- around the dispatch ------------------------------------------------------------------------------------------
+
+    def before(self, event: hooks.Hook) -> Awaitable[bool] | bool:
+        judge = self._before.get(event.name)
+        if judge is None:
+            return True
+        subject = event.args()[0]
+        try:
+            verdict = judge(subject)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must end in a refusal
+            return self._collapse(subject, error)
+        return verdict if verdict is True or verdict is False else self._finish(verdict, subject)
+
+    async def _finish(self, verdict: Awaitable[bool], subject: Any) -> bool:
+        try:
+            return await verdict
+        except Exception as error:  # noqa: BLE001 - as above, for what is awaited
+            return self._collapse(subject, error)
+
+    def after(self, event: hooks.Hook) -> None:
+        seal = self._after.get(event.name)
+        if seal is None:
+            return
+        subject = event.args()[0]
+        try:
+            seal(subject)
+        except Exception as error:  # noqa: BLE001 - the last word must be a refusal, too
+            self._collapse(subject, error)
+
+    def _collapse(self, subject: Any, error: Exception) -> bool:
+        """The guard itself failed: nothing of this flow goes on, and no addon hears of it."""
+        log.error("the guard failed and refuses: %s", describe(error))
+        if isinstance(subject, http.HTTPFlow):
+            held = self._hold(subject, guard_error("guard-failed"))
+            held.error = held.error or type(error).__name__
+            subject.request = held.stub()
+            self._put_answer(held)
+            subject.intercepted = False
+        elif isinstance(subject, layer.NextLayer):
+            subject.layer = layers.http_layer(subject.context)
+        elif isinstance(subject, server_hooks.ServerConnectionHookData):
+            subject.server.error = layers.REFUSED
+        return False
+
+    # -- the way in ---------------------------------------------------------------------------------------------------
+
+    def _requestheaders(self, flow: http.HTTPFlow) -> bool:
+        held = self._hold(flow, None, anew=True)
+        flow.request.stream = False
+        flow.metadata.clear()
+        if flow.is_replay or not flow.live:
+            held.refusal = guard_error("replayed-flow")
+        elif flow.error:
+            held.refusal, flow.request.headers = malformed("not-http"), http.Headers()  # their names may be anything
+        elif held.bundle is None:
+            held.refusal = guard_error("not-ready")
+        else:
+            self._run(held, self.stages.on_requestheaders)
+        held.seen = request_state(flow, read=False)
+        self._put_answer(held)
+        return True
+
+    def _seal_request(self, flow: http.HTTPFlow) -> None:
+        held = self._of(flow)
+        held.seal = self._seal_request
+        self._refuse_changed(held)
+        self._put_answer(held)
+        flow.request.stream = False
+        flow.intercepted = False
+        if held.refusal and held.announces_more_than(CUT_OFF) and flow.killable:
+            flow.kill()
+
+    def _request(self, flow: http.HTTPFlow) -> bool:
+        held = self._of(flow)
+        self._refuse_changed(held)
+        held.read = True
+        if not held.refusal:
+            say_length(flow.request)
+            self._run(held, self.stages.on_request)
+        held.seen = request_state(flow, read=True)
+        self._put_answer(held)
+        return True
+
+    def _release_request(self, flow: http.HTTPFlow) -> None:
+        held = self._of(flow)
+        held.seal, held.forwarded = self._release_request, False
+        self._refuse_changed(held)
+        flow.intercepted = False
+        if flow.response is not held.answer:
+            held.refusal = held.refusal or guard_error("answered-by-addon")
+        if not held.allowed:
+            held.refusal = held.refusal or guard_error("not-judged")
+        if held.refusal:
+            self._put_answer(held)
+            return
+        flow.response = held.answer = None
+        held.forwarded = True
+        if flow.client_conn.connected:
+            self._dialled.setdefault(flow.client_conn.id, set()).add((flow.request.host, flow.request.port))
+
+    # -- the way out --------------------------------------------------------------------------------------------------
+
+    def _responseheaders(self, flow: http.HTTPFlow) -> bool:
+        held = self._of(flow)
+        if not held.refusal and not held.forwarded:
+            held.refusal = guard_error("not-judged")
+        if not held.refusal and flow.response is not None:
+            held.withheld = flow.response
+            if flow.response.status_code < 200:
+                held.refusal = withheld("unexpected-upgrade")
+                layers.close_after(held.withheld)
+        self._put_answer(held)
+        return True
+
+    def _seal_response(self, flow: http.HTTPFlow) -> None:
+        held = self._of(flow)
+        held.seal = self._seal_response
+        if flow.response is not held.answer:
+            flow.response = held.answer
+        if flow.response is not None:
+            flow.response.stream = False
+        flow.intercepted = False
+
+    async def _response(self, flow: http.HTTPFlow) -> bool:
+        held = self._of(flow)
+        if not held.refusal and held.withheld is not None and flow.response is not None:
+            held.withheld.raw_content, held.withheld.trailers = flow.response.raw_content, None
+            held.withheld.timestamp_end = flow.response.timestamp_end
+        elif not held.refusal:
+            held.refusal = guard_error("not-judged")
+        flow.response = None  # what stood in has been given the body that arrived
+        await self._finish_stages(held, self.stages.on_response, answers=True)
+        self._mark(held)
+        held.seen = response_state(flow)
+        return True
+
+    async def _error(self, flow: http.HTTPFlow) -> bool:
+        held = self._of(flow)
+        flow.response = None
+        await self._finish_stages(held, self.stages.on_error, answers=False)
+        if flow.error:
+            flow.error.msg = error_text(flow.error.msg)
+        self._mark(held)
+        return True
+
+    async def _finish_stages(self, held: Held, stages: tuple[tuple[str, Any], ...], *, answers: bool) -> None:
+        """Mask, then record; what was not masked is gone from the flow before anything else can look."""
+        held.finishing = True
+        held.flow._backup = None  # another script's copy of the flow as it came: it would be shown and saved with it
+        for name, hook in stages:
+            await self._run_async(held, name, hook)
+            self._settle(held, answers)
+        self._settle(held, answers)
+
+    def _settle(self, held: Held, answers: bool) -> None:
+        """Leave on the flow what may be seen; with `answers` the caller is owed a response, if only a refusal."""
+        flow = held.flow
+        if not held.masked:
+            held.masked, flow.request = True, held.stub()
+            held.refusal = held.refusal or withheld("not-masked")
+        if answers:
+            if flow.response is None and not held.refusal:
+                held.refusal = withheld("not-masked")
+            if held.refusal:
+                self._put_answer(held)
+            elif flow.response and flow.response is not held.answer:
+                layers.keep_for_caller(flow.response, held)
+        held.answer = flow.response
+
+    def _seal_answer(self, flow: http.HTTPFlow) -> None:
+        held = self._of(flow)
+        held.seal, held.ended = self._seal_answer, True
+        flow.intercepted = False
+        if flow.response is not held.answer or (flow.response and response_state(flow) != held.seen):
+            held.refusal, flow.response = held.refusal or guard_error("response-changed"), None
+            self._put_answer(held)
+            held.seen = response_state(flow)
+
+    def _updated(self, flows: Any) -> None:
+        """`update` follows every event of a flow and is the last to see it: what it changed does not count either."""
+        for flow in flows:
+            layers.never_held(flow)
+            held = self._held.get(flow.id)
+            if held is None or held.flow is not flow or held.seal is None:
+                continue
+            held.seal(flow)
+            if held.ended:
+                self._forget(flow)
+                layers.give_to_caller(flow, held)
+
+    # -- tunnels and connections --------------------------------------------------------------------------------------
+
+    def _http_connect(self, flow: http.HTTPFlow) -> Awaitable[bool] | bool:
+        held = self._hold(flow, None, anew=True)
+        if held.bundle is None:
+            held.refusal = guard_error("not-ready")
+        elif flow.is_replay or not flow.live:
+            held.refusal = guard_error("replayed-flow")
+        else:
+            self._run(held, self.stages.on_connect)
+        self._put_answer(held, sentinel=False)
+        held.seen = request_state(flow, read=False)
+        return self._refuse_tunnel(held) if held.refusal else True
+
+    async def _refuse_tunnel(self, held: Held) -> bool:
+        await self._finish_stages(held, self.stages.on_response, answers=True)
+        held.seen = request_state(held.flow, read=False)
+        return True
+
+    def _seal_connect(self, flow: http.HTTPFlow) -> None:
+        held = self._of(flow)
+        held.seal, held.ended = self._seal_connect, True
+        self._refuse_changed(held)
+        flow.intercepted = False
+        flow.response = None  # whatever was made of it: a status below 300 would open the tunnel
+        self._put_answer(held, sentinel=False)
+
+    def _client_disconnected(self, client: connection.Client) -> bool:
+        self._dialled.pop(client.id, None)
+        self.stages.client_disconnected(client)
+        if any(held.client is client for held in self._held.values()):
+            asyncio.get_running_loop().call_later(ABANDONED, self._give_up, client)
+        return True
+
+    def _give_up(self, client: connection.Client) -> None:
+        """mitmproxy lets go of some flows without a word, such as requests with trailers over HTTP/1: end them here."""
+        for held in list(self._held.values()):
+            if held.client is client and not held.finishing:
+                held.flow.error = held.flow.error or Error("Client disconnected.")
+                task = asyncio.get_running_loop().create_task(self._abandon(held.flow))
+                self._abandoned.add(task)
+                task.add_done_callback(self._abandoned.discard)
+
+    async def _abandon(self, flow: http.HTTPFlow) -> None:
+        await self._finish(self._error(flow), flow)
+        self._forget(flow)
+
+    def _permit_dial(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """A second lock: no connection is opened but to where an allowed request of this client goes."""
+        allowed = self._dialled.get(data.client.id, set())
+        via = layers.upstream_proxy(data.client)
+        address = data.server.address
+        redirected = self._addresses.pop(data.server.id, None) != address
+        if redirected or address is None or (address[:2] not in allowed and not (allowed and address[:2] == via)):
+            data.server.error = layers.REFUSED
+
+    def _send_as_judged(self, client: connection.Client) -> None:
+        """A request waits for its connection; what was done to it meanwhile is undone before it is sent."""
+        for held in self._held.values():
+            waiting = held.forwarded and held.withheld is None and held.client is client
+            if waiting and request_state(held.flow, read=True) != held.seen:
+                log.warning("a request was changed after decision %s: it is sent as it was judged", held.decision_id)
+                restore_request(held.flow, held.seen)
+
+    def _dialling(self, data: server_hooks.ServerConnectionHookData) -> bool:
+        self._addresses[data.server.id] = data.server.address
+        return True
+
+    def _tunnelling(self, flow: http.HTTPFlow) -> bool:
+        self._tunnels[flow.id] = request_state(flow, read=True)
+        return True
+
+    def _tunnel_as_judged(self, flow: http.HTTPFlow) -> None:
+        """mitmproxy itself asks the upstream proxy for a tunnel to where an allowed request goes, and to there only."""
+        restore_request(flow, self._tunnels.pop(flow.id))
+        self._send_as_judged(flow.client_conn)
+
+    # -- what is known of a flow --------------------------------------------------------------------------------------
+
+    def _hold(self, flow: http.HTTPFlow, refusal: Refusal | None, *, anew: bool = False) -> Held:
+        """What is known of `flow`; with `anew`, or when nothing is, it starts from nothing."""
+        held = self._held.get(flow.id)
+        if anew or held is None or held.flow is not flow:
+            now = self._clock()
+            held = Held(ulid(int(now * 1000), secrets.randbits(80)), now, flow=flow, client=flow.client_conn)
+            held.bundle = self._bundle()
+            self._held[flow.id] = held
+        held.refusal = held.refusal or refusal
+        return held
+
+    def _of(self, flow: http.HTTPFlow) -> Held:
+        held = self._held.get(flow.id)
+        if held is None or held.flow is not flow:
+            return self._hold(flow, guard_error("not-judged"), anew=True)
+        return held
+
+    def _forget(self, flow: http.HTTPFlow) -> None:
+        held = self._held.get(flow.id)
+        if held is not None and held.flow is flow:
+            del self._held[flow.id]
+
+    def _refuse_changed(self, held: Held) -> None:
+        if not held.refusal and request_state(held.flow, read=held.read) != held.seen:
+            held.refusal = guard_error("request-changed")
+
+    def _put_answer(self, held: Held, *, sentinel: bool = True) -> None:
+        """Put the refusal on the flow; without one, a refusal that stands in until the last stage has passed."""
+        flow = held.flow
+        if flow.response is not None and flow.response is held.answer and held.answered is held.refusal:
+            return
+        if held.refusal:
+            held.answer = answer(held.refusal, held.decision_id, held.method)
+        elif sentinel:
+            held.answer = held.spare = held.spare or stand_in(held.decision_id)
+        else:
+            held.answer = None
+        flow.response, held.answered = held.answer, held.refusal
+
+    def _mark(self, held: Held) -> None:
+        held.flow.marked = MARKERS[held.refusal is not None]
+        held.flow.comment = verdict_line(held)
+
+    # -- stages -------------------------------------------------------------------------------------------------------
+
+    def _run(self, held: Held, stages: tuple[tuple[str, Callable[[http.HTTPFlow], None]], ...]) -> None:
+        for name, hook in stages:
+            started = perf_counter_ns()
+            try:
+                hook(held.flow)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a stage that fails refuses
+                self._failed(held, name, error, guard_error(f"{name}-failed"))
+            held.took(name, perf_counter_ns() - started)
+            if held.refusal:
+                return
+
+    async def _run_async(self, held: Held, name: str, hook: Callable[[http.HTTPFlow], Awaitable[None] | None]) -> None:
+        started = perf_counter_ns()
+        try:
+            result = hook(held.flow)
+            if result is not None:
+                async with asyncio.timeout(STAGE_DEADLINE):
+                    await result
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
+            self._failed(held, name, error, withheld(f"{name}-failed"))
+            stay()
+        held.took(name, perf_counter_ns() - started)
+
+    def _failed(self, held: Held, name: str, error: BaseException, refusal: Refusal) -> None:
+        held.refusal, held.error = held.refusal or refusal, type(error).__name__
+        log.error("%s failed, decision %s is a refusal: %s", name, held.decision_id, describe(error))

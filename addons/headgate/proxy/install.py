@@ -1,0 +1,133 @@
+"""Put the guard around a running mitmproxy for good, and start it: load the rules, open the record, freeze options.
+
+Two ways in, one guard: a script (`-s addons/chain.py`) installs and starts it when mitmproxy has read its options;
+`headgate run` and `headgate web` install it as the master is made and start it before a port is opened. Whatever fails
+ends the process with every problem named, and exit 1.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mitmproxy.addonmanager import Loader
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.master import Master
+from mitmproxy.tools.dump import DumpMaster
+from mitmproxy.tools.web.master import WebMaster
+
+from headgate.errors import HeadgateError
+from headgate.proxy import internals
+from headgate.proxy.dispatch import Dispatch
+from headgate.proxy.faults import quiet_logs, quiet_pages
+from headgate.proxy.frozen import Frozen, freeze, refuse_changes
+from headgate.proxy.guard import Guard
+from headgate.proxy.runtime import Runtime, Settings
+from headgate.proxy.web import install_window
+
+log = logging.getLogger(__name__)
+
+NAME = "headgate"
+
+
+class Headgate:
+    """The addon mitmproxy knows of: it declares the options, holds the frozen ones, and lives as long as the proxy."""
+
+    name = NAME
+
+    def __init__(self, master: Master) -> None:
+        self._master = master
+        self._frozen: Frozen | None = None
+        self._runtime: Runtime | None = None
+        self.guard = Guard(time.time)
+
+    def load(self, loader: Loader) -> None:
+        """Declare the options (interfaces.md)."""
+        loader.add_option("headgate_rules", str, "rules", "Folder with the rules: identity, targets, policy, masking.")
+        loader.add_option("headgate_state", str, ".headgate", "Folder for keys and records; made if it is missing.")
+        loader.add_option(
+            "headgate_capture",
+            str,
+            "masked",
+            "What is recorded of each flow: all of it masked, metadata only, or nothing.",
+            choices=("masked", "metadata", "off"),
+        )
+        loader.add_option(
+            "headgate_on_capture_error",
+            str,
+            "refuse",
+            "What becomes of requests while nothing can be recorded.",
+            choices=("refuse", "continue"),
+        )
+        loader.add_option("headgate_follow", bool, True, "Take up changes in the rules folder while running.")
+
+    def configure(self, _updated: Iterable[str]) -> None:
+        if self._frozen:
+            refuse_changes(self._frozen, self._master.options, log.warning)
+
+    def start(self) -> None:
+        """Freeze, load, open; raises HeadgateError with every problem."""
+        options = self._master.options
+        if not isinstance(self._master, (DumpMaster, WebMaster)):
+            raise HeadgateError("headgate guards mitmdump and mitmweb; mitmproxy's console can change what was judged")
+        if differences := list(internals.differences(self._master.addons)):
+            raise HeadgateError("\n".join(differences))
+        frozen, problems = freeze(options)
+        if problems:
+            raise HeadgateError("\n".join(problems))
+        settings = Settings(
+            rules=Path(options.headgate_rules).expanduser(),
+            state=Path(options.headgate_state).expanduser(),
+            capture=options.headgate_capture,
+            on_capture_error=options.headgate_on_capture_error,
+            follow=options.headgate_follow,
+        )
+        self._runtime = Runtime(settings, self.guard, self._proxyserver())
+        self._frozen = frozen
+        if isinstance(self._master, WebMaster):
+            install_window(self._master)
+
+    def running(self) -> None:
+        if self._runtime:
+            self._runtime.running()
+
+    async def done(self) -> None:
+        if self._runtime:
+            await self._runtime.stop()
+
+    def _proxyserver(self) -> Proxyserver:
+        proxyserver = self._master.addons.get("proxyserver")
+        if not isinstance(proxyserver, Proxyserver):
+            raise HeadgateError("this mitmproxy has no proxy server to guard")
+        return proxyserver
+
+
+def install(master: Master) -> Headgate:
+    """Put the guard around `master`'s dispatch, once; from now on every flow is refused until `start` has run."""
+    already = master.addons.get(NAME)
+    if isinstance(already, Headgate):
+        return already
+    headgate = Headgate(master)
+    master.addons.register(headgate)
+    master.addons.chain.insert(0, headgate)
+    Dispatch(master.addons, headgate.guard, headgate).install()
+    quiet_logs()
+    quiet_pages()
+    return headgate
+
+
+def start(master: Master) -> None:
+    """Start the installed guard, or end the process with what is wrong, on stderr, and exit 1."""
+    try:
+        install(master).start()
+    except HeadgateError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"headgate: {line}\n")
+        raise SystemExit(1) from None
+
+
+def install_script(master: Master) -> None:
+    """What `addons/chain.py` does; when mitmproxy reloads that file, nothing."""
+    if not isinstance(master.addons.get(NAME), Headgate):
+        start(master)

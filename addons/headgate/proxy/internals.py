@@ -1,0 +1,77 @@
+"""What Headgate relies on inside mitmproxy, checked at start: another mitmproxy may pass traffic where this one asks.
+
+The version is pinned, and so is what it must look like. On any difference the proxy ends with a message instead of
+serving.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mitmproxy import addonmanager, hooks, version
+from mitmproxy.addonmanager import AddonManager
+from mitmproxy.master import Master
+from mitmproxy.proxy import mode_servers, server
+from mitmproxy.proxy.layers import http
+
+VERSION = "12.2.3"
+
+HOOKS = frozenset(
+    {
+        *("add_log", "client_connected", "client_disconnected", "configure", "dns_error", "dns_request"),
+        *("dns_response", "done", "error", "http_connect", "http_connect_error", "http_connect_upstream"),
+        *("http_connected", "load", "next_layer", "quic_start_client", "quic_start_server", "request"),
+        *("requestheaders", "response", "responseheaders", "running", "server_connect", "server_connect_error"),
+        *("server_connected", "server_disconnected", "socks5_auth", "tcp_end", "tcp_error", "tcp_message"),
+        *("tcp_start", "tls_clienthello", "tls_established_client", "tls_established_server"),
+        *("tls_failed_client", "tls_failed_server", "tls_start_client", "tls_start_server", "udp_end"),
+        *("udp_error", "udp_message", "udp_start", "update", "websocket_end", "websocket_message"),
+        "websocket_start",
+    }
+)
+"""Every event that this mitmproxy can trigger; the guard knows what each of them may carry."""
+
+CHAIN = (
+    *("core", "browser", "block", "stripdnshttpsrecords", "blocklist", "anticache", "anticomp", "clientplayback"),
+    *("commandhistory", "comment", "cut", "disableh2c", "export", "onboarding", "proxyauth", "proxyserver"),
+    *("scriptloader", "dnsresolver", "nextlayer", "serverplayback", "mapremote", "maplocal", "modifybody"),
+    *("modifyheaders", "stickyauth", "stickycookie", "save", "savehar", "tlsconfig", "upstreamauth"),
+    "updatealtsvc",
+)
+"""mitmproxy's own addons, in order."""
+
+SOURCES: Mapping[str, Callable[..., Any]] = {
+    "AddonManager.trigger_event": AddonManager.trigger_event,
+    "AddonManager.handle_lifecycle": AddonManager.handle_lifecycle,
+    "AddonManager.register": AddonManager.register,
+    "AddonManager.remove": AddonManager.remove,
+    "ProxyConnectionHandler.handle_hook": mode_servers.ProxyConnectionHandler.handle_hook,
+    "ConnectionHandler.hook_task": server.ConnectionHandler.hook_task,
+    "ConnectionHandler.open_connection": server.ConnectionHandler.open_connection,
+    "HttpStream": http.HttpStream,
+    "Master.run": Master.run,
+}
+"""The code whose order of steps the guard relies on."""
+
+DIGEST = "fe1beb0bd23e75f0e0a83a998e2465b8c68299a67d5c8b5bb8354ba338abbd0c"
+"""SHA-256 over the sources above, of mitmproxy 12.2.3."""
+
+
+def differences(addons: AddonManager) -> Iterator[str]:
+    """What is not as it must be in the running mitmproxy, a line each."""
+    if version.VERSION != VERSION:
+        yield f"mitmproxy {version.VERSION} is installed; this guard is made for {VERSION}"
+    if unknown := set(hooks.all_hooks) ^ HOOKS:
+        yield f"mitmproxy's hooks differ: {', '.join(f'`{name}`' for name in sorted(unknown))}"
+    names = tuple(addonmanager._get_name(addon) for addon in addons.chain)
+    first = names.index(CHAIN[0]) if CHAIN[0] in names else 0
+    if names[first : first + len(CHAIN)] != CHAIN:
+        yield "mitmproxy's own addons are others, or in another order"
+    if digest() != DIGEST:
+        yield f"mitmproxy's code has been changed in one of {', '.join(f'`{name}`' for name in SOURCES)}"
+
+
+def digest() -> str:
+    source = "\0".join(inspect.getsource(code) for code in SOURCES.values())
+    return hashlib.sha256(source.encode()).hexdigest()

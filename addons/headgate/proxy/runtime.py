@@ -1,0 +1,167 @@
+"""What runs beside the requests: the rules and their follower, the key fetcher, the record's writer, the maskers."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from mitmproxy.addons.proxyserver import Proxyserver
+
+from headgate.bundle.active import ActiveBundle
+from headgate.bundle.load import Bundle, label
+from headgate.capture.addon import Capture
+from headgate.capture.writer import Writer
+from headgate.errors import HeadgateError
+from headgate.identity.addon import Identity
+from headgate.identity.development import DevelopmentKey
+from headgate.identity.keys import KeyRing
+from headgate.identity.presets import DEVELOPMENT
+from headgate.masking.addon import Masking
+from headgate.masking.workers import Workers
+from headgate.model import Exchange
+from headgate.policy.addon import Policy
+from headgate.policy.engine import PolicyRules
+from headgate.proxy.faults import describe
+from headgate.proxy.guard import Guard
+from headgate.proxy.listeners import loopback_only
+from headgate.proxy.stages import compose
+
+log = logging.getLogger(__name__)
+
+DRAIN = 5.0
+"""Seconds the record may take to be written out when the proxy ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The `headgate_*` options, as they were at start."""
+
+    rules: Path
+    state: Path
+    capture: str
+    on_capture_error: str
+    follow: bool
+
+
+class Runtime:
+    """Everything a started guard needs; making one loads the rules and opens the record, or raises HeadgateError."""
+
+    def __init__(self, settings: Settings, guard: Guard, proxyserver: Proxyserver) -> None:
+        self._settings, self._proxyserver = settings, proxyserver
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._development: DevelopmentKey | None = None
+        self._active = ActiveBundle(settings.rules)
+        self._active.load_now()
+        _make_folder(settings.state)
+        self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom)
+        self._keys = KeyRing(time.time)
+        self._workers = Workers()
+        self._take_up(self._bundle())
+        guard.begin(self._stages(guard), lambda: self._active.current)
+        self._keep("the key fetcher", self._keys.run())
+        if settings.follow:
+            self._keep("the follower of the rules", self._active.follow(changed=self._changed))
+
+    def running(self) -> None:
+        """Start the maskers, now that the listeners are up: cut off in their start, they would keep asyncio waiting."""
+        self._keep("the maskers", self._workers.start())
+        bundle = self._bundle()
+        log.info(
+            "headgate guards with rules `%s` %s from `%s`", bundle.name, label(bundle), self._settings.rules.as_posix()
+        )
+        if self._development and not loopback_only(self._proxyserver):
+            log.warning("development tokens are refused: not every listener is on loopback (--listen-host 127.0.0.1)")
+
+    async def stop(self) -> None:
+        """End what runs beside; what has been recorded is written out."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._workers.stop()
+        await asyncio.to_thread(self._writer.close, DRAIN)
+
+    def _stages(self, guard: Guard) -> Any:
+        exchanges = guard.exchanges
+        return compose(
+            Identity(
+                exchanges,
+                rules=lambda exchange: _rules_of(exchange).identity,
+                keys=self._keys,
+                clock=time.time,
+                accepts_host=_names_target,
+                loopback_only=lambda: loopback_only(self._proxyserver),
+                development_key=lambda: self._development,
+            ),
+            Policy(exchanges, lambda exchange: _policy_of(_rules_of(exchange))),
+            Masking(exchanges, lambda exchange: _rules_of(exchange).masking, self._workers),
+            Capture(
+                exchanges,
+                self._writer,
+                mode=lambda: self._settings.capture,
+                on_error=lambda: self._settings.on_capture_error,
+            ),
+        )
+
+    def _take_up(self, bundle: Bundle) -> None:
+        """Follow the keys that the rules now in force name; make the development key once they want one."""
+        self._keys.configure(bundle.identity)
+        wanted = any(provider.preset == DEVELOPMENT for provider in bundle.identity.providers)
+        if self._development is None and wanted:
+            self._development = DevelopmentKey.open(self._settings.state)
+
+    def _changed(self, bundle: Bundle) -> None:
+        """Follow rules that came into force while running; without a development key its provider accepts nobody."""
+        try:
+            self._take_up(bundle)
+        except HeadgateError as error:
+            log.warning("%s", error)
+
+    def _bundle(self) -> Bundle:
+        bundle = self._active.current
+        if bundle is None:
+            raise HeadgateError("no rules are in force")
+        return bundle
+
+    def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` for as long as the proxy does, and say so if it ends by failing."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error:
+                log.error("%s has stopped: %s", name, describe(error))
+
+        task = asyncio.get_running_loop().create_task(work, name=f"headgate: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+
+
+def _rules_of(exchange: Exchange) -> Bundle:
+    """The rules that were in force when the request came; the guard refuses a request without any."""
+    return cast(Bundle, exchange.bundle)
+
+
+def _policy_of(bundle: Bundle) -> PolicyRules:
+    return PolicyRules(bundle.targets, bundle.policy)
+
+
+def _names_target(exchange: Exchange, host: str) -> bool:
+    """Whether `host` is a name of the target that the request goes to."""
+    request = exchange.request
+    if request is None:
+        return False
+    targets = _rules_of(exchange).targets
+    target = targets.resolve(request.scheme, request.host, request.port)
+    return target is not None and targets.names(target, host)
+
+
+def _make_folder(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise HeadgateError(f"the state folder `{state}` cannot be made: {reason}") from None

@@ -1,0 +1,50 @@
+"""All guardrails, put together: the only place that knows every stage and their order."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mitmproxy import connection, http
+
+from headgate.capture.addon import Capture
+from headgate.identity.addon import Identity
+from headgate.masking.addon import Masking
+from headgate.policy.addon import Policy
+
+Sync = Callable[[http.HTTPFlow], None]
+Async = Callable[[http.HTTPFlow], Awaitable[None] | None]
+
+
+@dataclass(slots=True)
+class Stages:
+    """For each hook, the stages due in their order, each with the name that refusals and records give it."""
+
+    on_connect: tuple[tuple[str, Sync], ...]
+    on_requestheaders: tuple[tuple[str, Sync], ...]
+    on_request: tuple[tuple[str, Sync], ...]
+    on_response: tuple[tuple[str, Async], ...]
+    on_error: tuple[tuple[str, Async], ...]
+    client_disconnected: Callable[[connection.Client], None]
+
+
+NO_STAGES = Stages((), (), (), (), (), lambda _client: None)
+"""Before the rules are loaded: with no stage to pass, nothing passes."""
+
+
+def compose(identity: Identity, policy: Policy, masking: Masking, capture: Capture) -> Stages:
+    """The chain: hygiene and identity, policy; masking, capture. Nothing starts that could not be recorded."""
+    return Stages(
+        on_connect=(
+            ("capture", capture.requestheaders),
+            ("identity", identity.http_connect),
+            ("policy", policy.http_connect),
+        ),
+        on_requestheaders=(
+            ("capture", capture.requestheaders),
+            ("identity", identity.requestheaders),
+            ("policy", policy.requestheaders),
+        ),
+        on_request=(("identity", identity.request),),
+        on_response=(("masking", masking.response), ("capture", capture.response)),
+        on_error=(("masking", masking.error), ("capture", capture.error)),
+        client_disconnected=identity.client_disconnected,
+    )

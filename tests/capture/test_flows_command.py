@@ -1,0 +1,233 @@
+"""`headgate flows` shows what was recorded; nothing that a peer sent acts on the terminal."""
+
+import gzip
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from headgate.capture.record import Line, Message, Mode
+from headgate.cli import screen
+from headgate.cli.main import main
+from headgate.model import Kind, MaskCount, Principal, Refusal, denied
+
+PATIENCE = 20.0
+NOW = 1_800_000_000.0
+
+CRLF_ESC = "\r\n\x1b[2J\x1b]0;owned\x07\u202e[bold red]"
+
+
+@pytest.fixture
+def put(start, record):
+    def make(n=0, **changes):
+        writer = start()
+        writer.put(record(n, **changes))
+        assert writer.flush(PATIENCE)
+
+    return make
+
+
+@pytest.fixture
+def run(state):
+    def call(*arguments, code=0):
+        result = CliRunner().invoke(main, ["flows", *arguments, "--state", str(state)])
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def body(content, *headers):
+    return Message(headers, content, len(content))
+
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+# -- list -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_says_who_did_what_and_what_came_of_it(put, run):
+    put()
+    header, line = run("list").output.splitlines()
+    assert header.split() == ["time", "id", "principal", "method", "where", "verdict", "why", "status", "masked"]
+    assert line.split() == [
+        "2027-01-15T08:00:00Z",
+        "00000000",
+        "ana",
+        "GET",
+        "customers.internal/v1/customers/1",
+        "allowed",
+        "support-reads",
+        "200",
+        "2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "why"),
+    [
+        ({"refusal": denied("rule-denies", rule="x")}, "refused", "support-reads"),
+        ({"refusal": denied("no-rule-allows"), "decision": None}, "refused", "no-rule-allows"),
+        ({"refusal": Refusal(502, "withheld", "", "body-too-large")}, "withheld", "body-too-large"),
+        ({"error": "client-disconnected"}, "failed", "client-disconnected"),
+    ],
+)
+def test_the_reason_is_the_one_that_determined_it(changes, verdict, why, put, run):
+    put(**changes)
+    assert f"{verdict}  " in run("list").output
+    assert f" {why} " in run("list").output
+
+
+def test_a_line_that_is_piped_is_whole_however_long(put, run):
+    path = b"/" + b"a" * 500
+    put(line=Line(b"GET", "http", "customers.internal", 8080, path, b"HTTP/1.1"))
+    line = run("list").output.splitlines()[1]
+    assert f"customers.internal:8080{path.decode()}" in line
+    assert "\x1b" not in line
+    assert line == line.rstrip()
+
+
+def test_a_terminal_gets_lines_that_fit_with_the_short_columns_whole(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")  # no colours, 80 columns
+    row = ("00000000", "a" * 500, "refused")
+    screen.print_table(("id", "where", "verdict"), [row], flexible=("where",))
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["id", "where", "verdict"]
+    assert line.startswith("00000000  aaaa")
+    assert line.rstrip().endswith("a\u2026  refused")
+    assert len(line) <= 80
+
+
+def test_filters_and_json(put, run):
+    put(0)
+    put(1, principal=Principal("bot", Kind.AGENT, "corp-sso"), refusal=denied("rule-denies"))
+    assert [found["principal"]["id"] for found in json.loads(run("list", "--json").output)] == ["bot", "ana"]
+    for option in (["--refused"], ["--principal", "bot"], ["--limit", "1"], ["--since", "2027-01-15T08:00:01"]):
+        assert [found["principal"]["id"] for found in json.loads(run("list", "--json", *option).output)] == ["bot"]
+    assert json.loads(run("list", "--json", "--host", "nowhere").output) == []
+
+
+def test_nothing_found_says_so_beside_the_output(put, run):
+    put()
+    result = run("list", "--principal", "nobody")
+    assert (result.stdout, result.stderr) == ("", "no recorded flow matches\n")
+
+
+@pytest.mark.parametrize("since", ["yesterday", "15", "1w", "\x1b[2J"])
+def test_a_time_that_is_none_is_wrong_usage(since, run):
+    result = run("list", "--since", since, code=2)
+    assert "`90s`, `15m`, `2h`, `7d` or ISO 8601 is accepted" in " ".join(result.output.split())
+    assert "\x1b" not in result.output
+
+
+def test_since_may_be_how_long_ago(put, run, monkeypatch):
+    monkeypatch.setattr("headgate.cli.flows.time.time", lambda: NOW + 90)
+    put(0)
+    put(60)
+    assert len(run("list", "--since", "1m").output.splitlines()) == 2
+    assert len(run("list", "--since", "2m").output.splitlines()) == 3
+
+
+def test_no_capture_is_one_line_and_exit_1(run):
+    for arguments in (("list",), ("show", "00000000")):
+        output = run(*arguments, code=1).output
+        assert output.startswith("Error: there is no capture at `")
+        assert len(output.splitlines()) == 1
+
+
+# -- show -------------------------------------------------------------------------------------------------------------
+
+
+def test_show_says_everything(put, run):
+    put(masks=(MaskCount("/email", "EMAIL_ADDRESS", "redact", 2),), response=body(b'{"a": 1}', JSON_TYPE))
+    assert (
+        run("show", "00000000").output
+        == """\
+flow      00000000-0000-4000-8000-000000000000
+decision  01MCC5RM000000000000000000
+time      2027-01-15T08:00:00.000Z, 12 ms
+verdict   allowed
+rule      support-reads (allow), rules/policy.yaml:12
+who       ana (human, by corp-sso)
+groups    eu, support
+runs in   prod
+scopes    read
+email     ana@corp.example
+session   s-1
+workload  name desk, version 1.2
+from      127.0.0.1
+what      GET http://customers.internal/v1/customers/1?fields=name
+target    customers (prod)
+bundle    demo 1.0.0 (abababababab)
+status    200
+masked    /email: EMAIL_ADDRESS, redact, 2 times
+stages    identity 40 us, policy 11 us
+
+request (0 bytes)
+  accept: */*
+
+response (8 bytes)
+  content-type: application/json
+
+  {
+    "a": 1
+  }
+"""
+    )
+
+
+def test_show_as_json(put, run, record):
+    put()
+    shown = json.loads(run("show", "00000000", "--json").output)
+    assert shown["decision_id"] == record().decision_id
+    assert shown["principal"]["groups"] == ["eu", "support"]
+
+
+@pytest.mark.parametrize(
+    ("message", "lines"),
+    [
+        (body(b"one\r\ntwo\tthree", (b"content-type", b"text/plain")), ["one", "two\tthree"]),
+        (body(b"\x89PNG\r\n\x1a\n\0\0"), ["(binary, 10 bytes kept)"]),
+        (body(b"\xff\xfe\xfd\xfc\xfb"), ["(binary, 5 bytes kept)"]),
+        (body(gzip.compress(b'{"a":1}', mtime=0), (b"Content-Encoding", b"gzip")), ["{", '  "a": 1', "}"]),
+        (body(b"not gzip", (b"content-encoding", b"gzip")), ["(binary, 8 bytes kept)"]),
+        (body(b'{"a":1,"a":2}', JSON_TYPE), ['{"a":1,"a":2}']),
+        (body(b"[" * 50_000, JSON_TYPE), ["[" * 50_000]),
+        (Message((), b"abc\xc3", 1000), ["abc", "... cut after 4 of 1,000 bytes"]),
+    ],
+    ids=["text", "binary", "not utf-8", "gzip", "damaged", "a member twice", "deep", "cut in a character"],
+)
+def test_a_body_is_shown_as_people_read_it(message, lines, put, run):
+    put(response=message)
+    assert run("show", "00000000").output.splitlines()[-len(lines) :] == [f"  {line}" for line in lines]
+
+
+def test_metadata_only_is_said(put, run):
+    put(mode=Mode.METADATA, request=Message(size=7), response=Message(size=9))
+    output = run("show", "00000000").output
+    assert "query     fields (names only)" in output
+    assert "request (7 bytes, only metadata kept)" in output
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "00000000")])
+def test_nothing_that_was_sent_acts_on_the_terminal(command, put, run):
+    evil = CRLF_ESC.encode()
+    put(
+        line=Line(b"GET" + evil, "http", "a" + CRLF_ESC, 80, b"/" + evil + b"?" + evil, b"HTTP/1.1"),
+        principal=Principal("ana" + CRLF_ESC, Kind.HUMAN, "sso" + CRLF_ESC, groups=frozenset({CRLF_ESC})),
+        request=body(evil, (b"x" + evil, evil + b"\xff")),
+        response=body(json.dumps({CRLF_ESC: CRLF_ESC + "\x9b"}, ensure_ascii=False).encode(), JSON_TYPE),
+        masks=(MaskCount("/" + CRLF_ESC, "field", "drop", 1),),
+    )
+    output = run(*command).output
+    assert [character for character in output if not (character.isprintable() or character == "\n")] == []
+    assert "\\x1b[2J" in output
+    assert "[bold red]" in output, "no markup was obeyed"
+
+
+def test_each_command_is_explained_with_examples():
+    for command in ([], ["list"], ["show"]):
+        output = CliRunner().invoke(main, ["flows", *command, "--help"]).output
+        assert "headgate flows " in output.split("Options:")[0].split("\n", 2)[2]

@@ -1,0 +1,181 @@
+"""`headgate token`: what it prints, and what it never prints."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+
+from headgate.cli.main import main
+from headgate.identity.development import DevelopmentKey
+
+IDENTITY = "providers:\n  - {name: dev, preset: development, audiences: [headgate-dev]}\n"
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "bundle.yaml").write_text("name: test\nversion: 1.0.0\n")
+    (folder / "identity.yaml").write_text(IDENTITY)
+    (folder / "targets.yaml").write_text("targets:\n  - {name: api, hosts: [api.example]}\n")
+    (folder / "policy.yaml").write_text("rules:\n  - {id: all, effect: allow, match: {}}\n")
+    (folder / "masking.yaml").write_text("masks: []\n")
+    return folder
+
+
+def run(*arguments: str | Path, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["token", *map(str, arguments)], input=stdin)
+
+
+def mint(state: Path, *arguments: str) -> str:
+    result = run("mint", "--state", state, *arguments)
+    assert result.exit_code == 0, result.output
+    return result.output.strip()
+
+
+def claims(token: str) -> dict[str, Any]:
+    return jwt.decode(token, options={"verify_signature": False})
+
+
+def test_mint_prints_the_token_and_nothing_else(tmp_path: Path) -> None:
+    result = run("mint", "--state", tmp_path)
+    token = result.output.strip()
+    assert result.stderr == ""
+    assert token.count(".") == 2
+    assert len(result.output.splitlines()) == 1
+    found = claims(token)
+    assert (found["sub"], found["kind"], found["aud"]) == ("dev", "human", ["headgate-dev"])
+    assert found["exp"] - found["iat"] == 3600
+
+
+def test_mint_puts_into_the_token_what_it_is_told(tmp_path: Path) -> None:
+    who = ("--id", "ana", "--kind", "ci", "--group", "support", "--group", "web", "--email", "a@b.example")
+    token = mint(
+        tmp_path,
+        *who,
+        "--environment",
+        "dev",
+        "--scope",
+        "read",
+        "--scope",
+        "write",
+        "--for",
+        "15m",
+        "--audience",
+        "x",
+        "--claim",
+        "n=7",
+        "--claim",
+        "t=a=b",
+    )
+    found = claims(token)
+    assert found["groups"] == ["support", "web"]
+    assert (found["env"], found["email"], found["scope"]) == (["dev"], "a@b.example", "read write")
+    assert (found["n"], found["t"], found["aud"], found["kind"]) == (7, "a=b", ["x"], "ci")
+    assert found["exp"] - found["iat"] == 900
+
+
+def test_mint_makes_an_agent_that_acts_for_its_owner(tmp_path: Path) -> None:
+    found = claims(mint(tmp_path, "--id", "bot", "--owner", "ana"))
+    assert (found["sub"], found["act"], found["kind"]) == ("ana", {"sub": "bot"}, "agent")
+
+
+def test_mint_prints_json_on_request(tmp_path: Path) -> None:
+    found = json.loads(mint(tmp_path, "--json"))
+    assert found["seconds"] == 3600
+    assert claims(found["token"])["sub"] == found["claims"]["sub"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--for", "1 hour"], "not a duration"),
+        (["--for", "0s"], "accepted: from `1s` to `30d`"),
+        (["--for", "31d"], "accepted: from `1s` to `30d`"),
+        (["--claim", "exp=1"], "`exp` cannot be set"),
+        (["--claim", "novalue"], "`novalue` cannot be set"),
+        (["--kind", "root"], "root"),
+    ],
+)
+def test_mint_refuses_what_it_cannot_put_into_a_token(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = run("mint", "--state", tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_a_key_that_cannot_be_used_is_one_plain_line(tmp_path: Path) -> None:
+    DevelopmentKey.open(tmp_path)
+    (tmp_path / "keys" / "development.pem").chmod(0o644)
+    result = run("mint", "--state", tmp_path)
+    assert result.exit_code == 1
+    assert "others may read or replace" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_inspect_says_why_a_token_is_accepted(tmp_path: Path, rules: Path) -> None:
+    token = mint(tmp_path, "--id", "ana")
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "accepted by `dev`" in result.output
+    assert "human ana" in result.output
+    assert token.rpartition(".")[2] not in result.output
+
+
+def test_inspect_says_why_a_token_is_refused(tmp_path: Path, rules: Path) -> None:
+    token = mint(tmp_path, "--audience", "other")
+    result = run("inspect", "-", "--rules", rules, "--state", tmp_path, stdin=token + "\n")
+    assert result.exit_code == 1
+    assert "refused: audience-mismatch: the token is for another audience" in result.output
+    assert "not reached" in result.output
+    assert token.rpartition(".")[2] not in result.output
+
+
+def test_inspect_as_json_holds_every_step(tmp_path: Path, rules: Path) -> None:
+    token = mint(tmp_path, "--id", "ana", "--group", "b", "--group", "a", "--claim", 'x={"y": [1]}')
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path, "--json")
+    found = json.loads(result.output)
+    assert (found["accepted"], found["reason"], found["provider"]) == (True, None, "dev")
+    assert found["principal"]["groups"] == ["a", "b"]
+    assert found["principal"]["claims"]["x"] == {"y": [1]}
+    assert all(step["reason"] is None for step in found["steps"])
+    refused = json.loads(run("inspect", token + "x", "--rules", rules, "--state", tmp_path, "--json").output)
+    assert refused["accepted"] is False
+    assert refused["steps"][-1]["reason"] == refused["reason"]
+
+
+def test_inspect_makes_no_key(tmp_path: Path, rules: Path) -> None:
+    token = mint(tmp_path)
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path / "other")
+    assert "refused: keys-unavailable" in result.output
+    assert not (tmp_path / "other").exists()
+
+
+def test_inspect_shows_what_a_token_holds_without_obeying_it(tmp_path: Path, rules: Path) -> None:
+    key = DevelopmentKey.open(tmp_path)
+    token = key.mint({"sub": "ana", "kind": "human", "aud": "\x1b[31m\r\n[red]"}, now=time.time())
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path)
+    assert "\x1b" not in result.output
+    assert "\\x1b[31m" in result.output
+
+
+def test_inspect_fetches_keys_and_says_when_it_cannot(tmp_path: Path, rules: Path) -> None:
+    (rules / "identity.yaml").write_text(
+        "providers:\n  - {name: corp, preset: oidc, issuer: headgate-development, audiences: [headgate-dev], "
+        "jwks: 'http://127.0.0.1:1/jwks.json', algorithms: [ES256], kind: human}\n"
+    )
+    result = run("inspect", mint(tmp_path), "--rules", rules, "--state", tmp_path)
+    assert result.exit_code == 1
+    assert "the keys of `corp` could not be fetched: no answer (ConnectError)" in result.output
+    assert "refused: keys-unavailable" in result.output
+
+
+def test_inspect_reports_rules_that_cannot_be_used(tmp_path: Path, rules: Path) -> None:
+    (rules / "identity.yaml").write_text(IDENTITY.replace("audiences: [headgate-dev]", "audiences: []"))
+    result = run("inspect", "x.y.z", "--rules", rules, "--state", tmp_path)
+    assert result.exit_code == 1
+    assert "identity.yaml:2:" in result.output
+    assert "Traceback" not in result.output

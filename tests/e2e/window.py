@@ -1,0 +1,67 @@
+"""mitmweb as its user has it: the REST API with the password, and the WebSocket that the page listens to."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+PASSWORD = "looking-glass"
+BODIES = ("request", "response")
+
+
+class Window:
+    """A mitmweb user with the password and, for what writes, the cross-site token."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def call(self, method: str, path: str, **keywords: Any) -> httpx.Response:
+        headers = {
+            "Authorization": f"Bearer {PASSWORD}",
+            "X-XSRFToken": "x" * 32,
+            "Cookie": f"_mitmproxy_xsrf={'x' * 32}; _xsrf={'x' * 32}",
+        }
+        with httpx.Client(trust_env=False, verify=False, timeout=20) as client:  # noqa: S501 - plain HTTP
+            return client.request(method, self.url + path, headers=headers, **keywords)
+
+    def get(self, path: str) -> httpx.Response:
+        return self.call("GET", path)
+
+    def flows(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.get("/flows").json()
+        return listed
+
+    def everything(self) -> bytes:
+        """All that can be read: lists, events, state, and of each flow both messages, as they are and prettified."""
+        lists = ("/flows", "/flows.json", "/flows/dump", "/events", "/state", "/options", "/commands")
+        parts = [self.get(path).content for path in lists]
+        for flow in self.flows():
+            for body in BODIES:
+                if flow.get(body):
+                    parts.append(self.get(f"/flows/{flow['id']}/{body}/content.data").content)
+                    parts.append(self.get(f"/flows/{flow['id']}/{body}/content/Auto.json").content)
+        return b"\n".join(parts)
+
+    def updates_while(self, act: Callable[[], object], until: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """What the page is told while `act` runs, and after it until a message for which `until` holds."""
+        return asyncio.run(self._listen(act, until))
+
+    async def _listen(self, act: Callable[[], object], until: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        address = self.url.replace("http:", "ws:") + "/updates"
+        socket = await websocket_connect(HTTPRequest(address, headers={"Authorization": f"Bearer {PASSWORD}"}))
+        told: list[dict[str, Any]] = []
+        acting = asyncio.create_task(asyncio.to_thread(act))
+        async with asyncio.timeout(20):
+            while not (told and until(told[-1])):
+                message = await socket.read_message()
+                assert message is not None, "the page was cut off"
+                told.append(json.loads(message))
+        await acting
+        socket.close()
+        while await socket.read_message() is not None:
+            pass
+        return told

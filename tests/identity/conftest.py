@@ -1,0 +1,130 @@
+"""An identity provider with real keys, that can also sign what no honest provider would."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import settings
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
+
+from headgate.identity.jwks import KeySet, parse_jwks
+from headgate.identity.presets import IdentityRules, Provider
+from headgate.identity.rules import IdentityFile, compile_identity
+
+settings.register_profile("headgate", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("headgate")
+
+NOW = 1_700_000_000
+ISSUER = "https://sso.example.com"
+ALGORITHMS = get_default_algorithms()
+
+FITTING = {
+    "ec": ["ES256"],
+    "stranger": ["ES256"],
+    "ec384": ["ES384"],
+    "ec521": ["ES512"],
+    "rsa": ["RS256", "PS256"],
+    "ed": ["EdDSA"],
+}
+
+
+def base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Issuer:
+    """Signs tokens with keys named after their type; `jwks` publishes the ones that are listed."""
+
+    now = NOW
+    name = ISSUER
+
+    def __init__(self) -> None:
+        self.private: dict[str, Any] = {
+            "ec": ec.generate_private_key(ec.SECP256R1()),
+            "ec384": ec.generate_private_key(ec.SECP384R1()),
+            "ec521": ec.generate_private_key(ec.SECP521R1()),
+            "rsa": rsa.generate_private_key(65537, 2048),
+            "ed": ed25519.Ed25519PrivateKey.generate(),
+            "stranger": ec.generate_private_key(ec.SECP256R1()),
+        }
+        self.keys = self.key_set("ec", "ec384", "ec521", "rsa", "ed")
+
+    def jwk(self, name: str, **members: Any) -> dict[str, Any]:
+        public = self.private[name].public_key()
+        if isinstance(public, rsa.RSAPublicKey):
+            jwk = RSAAlgorithm.to_jwk(public, as_dict=True)
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            jwk = ECAlgorithm.to_jwk(public, as_dict=True)
+        else:
+            jwk = OKPAlgorithm.to_jwk(public, as_dict=True)
+        jwk.pop("key_ops", None)
+        return {**jwk, "kid": name, **members}
+
+    def jwks(self, *names: str) -> bytes:
+        return json.dumps({"keys": [self.jwk(name) for name in names]}).encode()
+
+    def key_set(self, *names: str) -> KeySet:
+        return parse_jwks(self.jwks(*names))
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Claims of an ordinary token, changed; None removes one."""
+        claims = {"iss": ISSUER, "aud": "payments", "sub": "ana", "iat": NOW - 10, "exp": NOW + 600, **changes}
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def token(self, header: Mapping[str, Any] | None = None, key: str = "ec", **claims: Any) -> str:
+        return self.sign({"alg": "ES256", "kid": key, "typ": "JWT", **(header or {})}, self.claims(**claims), key)
+
+    def sign(self, header: Mapping[str, Any] | bytes, payload: Mapping[str, Any] | bytes, key: str = "ec") -> str:
+        """A token of exactly these two parts, signed with the algorithm that fits the key."""
+        parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
+        signed = ".".join(base64url(part) for part in parts)
+        declared = header.get("alg") if isinstance(header, Mapping) else None
+        fitting = FITTING[key]
+        name = declared if declared in fitting else fitting[0]
+        return f"{signed}.{base64url(ALGORITHMS[name].sign(signed.encode(), self.private[key]))}"
+
+    def rules(self, folder: Path, **changes: Any) -> IdentityRules:
+        """One oidc provider, as a rules file would give it; its keys are in a file of `folder`."""
+        (folder / "keys.json").write_bytes(self.jwks("ec", "ec384", "ec521", "rsa", "ed"))
+        provider = {
+            "name": "corp-sso",
+            "preset": "oidc",
+            "issuer": ISSUER,
+            "audiences": ["payments"],
+            "jwks": "file:keys.json",
+            "algorithms": ["ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA"],
+            "kind": "human",
+            **changes,
+        }
+        return compile_identity(IdentityFile.model_validate({"providers": [provider]}), folder)
+
+    def provider(self, folder: Path, **changes: Any) -> Provider:
+        return self.rules(folder, **changes).providers[0]
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def provider(issuer: Issuer, tmp_path: Path) -> Provider:
+    return issuer.provider(tmp_path)
+
+
+def cases(name: str) -> list[Any]:
+    """The rows of a truth table, each with its note as id."""
+    path = Path(__file__).parents[1] / "cases" / f"{name}.yaml"
+    return [pytest.param(case, id=case["note"]) for case in yaml.safe_load(path.read_text(encoding="utf-8"))]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `token_case`, `hygiene_case` or `path_case` runs once for each row of that table."""
+    for fixture, table in (("token_case", "tokens"), ("hygiene_case", "hygiene"), ("path_case", "paths")):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, cases(table))

@@ -1,0 +1,157 @@
+"""What goes on of a request, and why others do not."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.identity.headers import MAX_BYTES, MAX_FIELDS, MAX_NAME
+from headgate.identity.hygiene import Clean, Mode, RawRequest, check
+from headgate.identity.reasons import Malformed
+from headgate.model import Refusal, Request, malformed
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def nothing(_: Request, host: str) -> bool:
+    del host
+    return False
+
+
+def fields_of(headers: list[list[str]]) -> tuple[tuple[bytes, bytes], ...]:
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if any(name.lower() == b"host" for name, _ in pairs):
+        return tuple(pair for pair in pairs if pair[0].lower() != b"host" or pair[1])
+    return ((b"Host", b"localhost:8080"), *pairs)
+
+
+def raw_request(**changes: Any) -> RawRequest:
+    headers = fields_of(changes.pop("headers", []))
+    given = {
+        "mode": "reverse",
+        "method": "GET",
+        "scheme": "http",
+        "host": "10.0.0.9",
+        "port": 9000,
+        "authority": "",
+        "target": "/v1/x",
+        "version": "HTTP/1.1",
+        "listener": ("192.0.2.7", 8080),
+        "source": "192.0.2.1",
+        **changes,
+    }
+    given.setdefault("alpn", "h2" if given["version"] == "HTTP/2.0" else None)
+    given["alpn"] = given["alpn"].encode() if given["alpn"] else None
+    for name in ("method", "authority", "target", "version"):
+        given[name] = given[name].encode("latin-1")
+    connected = given.pop("connected", None)
+    return RawRequest(
+        **{**given, "mode": Mode(given["mode"])}, fields=headers, connected=tuple(connected) if connected else None
+    )
+
+
+def test_the_table(hygiene_case: dict[str, Any]) -> None:
+    case = dict(hygiene_case)
+    expect, reason, hosts = case.pop("expect", {}), case.pop("reason", None), case.pop("hosts", [])
+    del case["note"]
+    result = check(raw_request(**case), lambda _, host: host in hosts)
+    if reason:
+        assert result == malformed(Malformed(reason).value)
+    else:
+        assert isinstance(result, Clean), result
+        assert shown(result, expect) == expect
+
+
+def shown(clean: Clean, expect: dict[str, Any]) -> dict[str, Any]:
+    pairs = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in clean.fields]
+    host = next((value for name, value in pairs if name.lower() == "host"), clean.authority.decode())
+    assert ("host", host) in clean.request.headers
+    found = {
+        "fields": [pair for pair in pairs if pair[0].lower() != "host"],
+        "host": host,
+        "target": clean.target.decode(),
+        "authority": clean.authority.decode(),
+        "authorization": (clean.authorization or b"").decode(),
+        "proxy_authorization": (clean.proxy_authorization or b"").decode(),
+        "request": {name: getattr(clean.request, name) for name in expect.get("request", {})},
+    }
+    return {name: found[name] for name in expect}
+
+
+def test_every_reason_is_in_a_table() -> None:
+    reached = set()
+    for table in ("hygiene", "paths"):
+        text = (CASES / f"{table}.yaml").read_text(encoding="utf-8")
+        reached |= {Malformed(code) for code in re.findall(r"(?:reason|refused): ([a-z0-9-]+)", text)}
+    beyond = {Malformed.UNSUPPORTED_LISTENER, Malformed.LENGTH_MISMATCH}  # the stage's own
+    beyond |= {Malformed.HEADERS_TOO_LARGE, Malformed.PATH_TOO_LONG}
+    assert reached == set(Malformed) - beyond
+
+
+def test_headers_are_limited_in_number_and_size() -> None:
+    many = [[f"X-{number}", ""] for number in range(MAX_FIELDS)]
+    assert isinstance(check(raw_request(headers=many[1:]), nothing), Clean)
+    assert check(raw_request(headers=many), nothing) == malformed("headers-too-large")
+    assert check(raw_request(headers=[["X-A", "b" * MAX_BYTES]]), nothing) == malformed("headers-too-large")
+    assert isinstance(check(raw_request(headers=[["X" * MAX_NAME, ""]]), nothing), Clean)
+    assert check(raw_request(headers=[["X" * (MAX_NAME + 1), ""]]), nothing) == malformed("header-name")
+
+
+def test_the_token_is_in_nothing_that_rules_or_records_see() -> None:
+    raw = raw_request(headers=[["Authorization", "Bearer s3cret"], ["Proxy-Authorization", "Basic s3cret"]])
+    clean = check(raw, nothing)
+    assert isinstance(clean, Clean)
+    assert "s3cret" not in repr(clean) + repr(clean.request) + repr(raw)
+
+
+def test_a_host_is_asked_about_with_the_request_it_came_in() -> None:
+    asked: list[tuple[str, int, str]] = []
+
+    def names(request: Request, host: str) -> bool:
+        asked.append((request.host, request.port, host))
+        return True
+
+    assert isinstance(check(raw_request(headers=[["Host", "Api.Example:1"]]), names), Clean)
+    assert asked == [("10.0.0.9", 9000, "api.example")]
+
+
+NAMES = st.sampled_from(
+    ["X-User", "X_Forwarded_User", "Host", "host", "Connection", "Content-Length", "A", "\xff", "a b"]
+)
+HEADERS = st.lists(st.tuples(NAMES | st.text("aA-_.:\r\n", max_size=4), st.text(st.characters(max_codepoint=255))))
+
+
+@given(
+    mode=st.sampled_from(["reverse", "forward", "tunnel", "connect"]),
+    method=st.sampled_from(["GET", "CONNECT"]) | st.text(st.characters(max_codepoint=255)),
+    target=st.text(st.characters(max_codepoint=255)).map(lambda text: "/" + text),
+    authority=st.sampled_from(["", "10.0.0.9:9000", "localhost"]) | st.text(st.characters(max_codepoint=255)),
+    headers=HEADERS,
+)
+def test_any_request_goes_on_without_controls_or_is_refused(
+    mode: str, method: str, target: str, authority: str, headers: list[tuple[str, str]]
+) -> None:
+    listed = [[name, value] for name, value in headers]
+    raw = raw_request(mode=mode, method=method, target=target, authority=authority, headers=listed)
+    result = check(raw, lambda _, host: bool(host))
+    if isinstance(result, Refusal):
+        assert result.status == 400
+        assert Malformed(result.reason)
+        return
+    assert not re.search(rb"[\x00-\x20\x7f-\xff]", result.target + result.authority)
+    for name, value in result.fields:
+        assert re.fullmatch(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
+        assert not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value)
+    assert check_again(raw, result) == result.request
+
+
+def check_again(raw: RawRequest, clean: Clean) -> Request:
+    """What is forwarded is judged like what was received: no second reading of it exists."""
+    authority = raw.authority if raw.mode is Mode.CONNECT else clean.authority
+    again = replace(raw, authority=authority, target=clean.target, fields=clean.fields)
+    result = check(again, lambda _, host: bool(host))
+    assert isinstance(result, Clean), result
+    return result.request

@@ -1,0 +1,103 @@
+"""The stage: it takes what identity found out, decides, and refuses what is not allowed."""
+
+from typing import Any
+
+import pytest
+from mitmproxy.test import tflow
+
+from headgate.model import Effect, Exchange, Kind, Principal, Request
+from headgate.policy.addon import Policy
+from headgate.policy.engine import PolicyRules
+from headgate.policy.rules import Origin, PolicyFile, TargetsFile, compile_policy, compile_targets
+
+TARGETS = {
+    "targets": [
+        {"name": "api", "hosts": ["api.internal:8443"], "environment": "prod"},
+        {"name": "orders", "hosts": ["orders.internal"], "environment": "prod", "audiences": ["orders"]},
+    ]
+}
+RULES = [
+    {"id": "reads", "effect": "allow", "match": {"method": "GET"}},
+    {"id": "no-secrets", "effect": "deny", "match": {"path": "/secrets"}, "message": "Ask a lead."},
+]
+ANA = Principal("ana", Kind.HUMAN, "sso", environments=frozenset({"prod"}), audiences=frozenset({"payments"}))
+ASK = Request("GET", "https", "api.internal", 8443, "/v1/customers")
+
+
+def judged(hook: str, principal: Principal | None = ANA, request: Request | None = ASK, **targets: Any) -> Exchange:
+    known = compile_targets(TargetsFile.model_validate(TARGETS | targets))
+    origins = [Origin(rule, "rules/policy.yaml", 1) for rule in PolicyFile.model_validate({"rules": RULES}).rules]
+    rules = PolicyRules(known, compile_policy(origins, known.known_names()))
+    flow, exchange = tflow.tflow(), Exchange("id", 0.0, principal=principal, request=request)
+    getattr(Policy({flow.id: exchange}, lambda _exchange: rules), hook)(flow)
+    return exchange
+
+
+def ask(method: str = "GET", host: str = "api.internal", port: int = 8443, path: str = "/v1/customers") -> Request:
+    return Request(method, "https", host, port, path)
+
+
+def test_an_allowed_request_goes_on_with_its_target_and_decision() -> None:
+    exchange = judged("requestheaders")
+    assert exchange.refusal is None
+    assert exchange.target is not None
+    assert exchange.target.name == "api"
+    assert exchange.decision is not None
+    assert (exchange.decision.effect, exchange.decision.rules[0].id) == (Effect.ALLOW, "reads")
+
+
+def test_a_refusal_carries_reason_message_and_rule() -> None:
+    refusal = judged("requestheaders", request=ask(path="/secrets")).refusal
+    assert refusal is not None
+    assert (refusal.status, refusal.slug) == (403, "denied")
+    assert (refusal.reason, refusal.message, refusal.rule) == ("denied-by-rule", "Ask a lead.", "no-secrets")
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (ask(method="POST"), "no-rule-allows"),
+        (ask(host="elsewhere.internal"), "unknown-target"),
+        (ask(port=443), "unknown-target"),
+        (ask(host="127.1"), "unknown-target"),
+        (ask(host="orders.internal"), "audience-not-for-target"),
+    ],
+)
+def test_a_refusal_by_default_names_no_rule(request_: Request, reason: str) -> None:
+    exchange = judged("requestheaders", request=request_)
+    assert exchange.refusal is not None
+    assert (exchange.refusal.reason, exchange.refusal.message, exchange.refusal.rule) == (reason, None, None)
+    assert exchange.decision is not None
+    assert exchange.decision.effect is Effect.DENY
+
+
+@pytest.mark.parametrize("hook", ["requestheaders", "http_connect"])
+@pytest.mark.parametrize("missing", ["principal", "request"])
+def test_a_request_that_identity_did_not_judge_is_refused(hook: str, missing: str) -> None:
+    exchange = judged(hook, **{missing: None})
+    assert exchange.refusal is not None
+    assert (exchange.refusal.status, exchange.refusal.reason) == (503, "policy-without-identity")
+
+
+@pytest.mark.parametrize(
+    ("request_", "targets", "reason"),
+    [
+        (ask("CONNECT", path="/"), {}, None),
+        (ask("CONNECT", "elsewhere.internal", path="/"), {}, "unknown-target"),
+        (ask("CONNECT", "orders.internal", path="/"), {}, "audience-not-for-target"),
+        (ask("CONNECT", "elsewhere.internal", path="/"), {"unknown": "allow"}, "environment-mismatch"),
+        (
+            ask("CONNECT", "elsewhere.internal", path="/"),
+            {"unknown": "allow", "isolate_environments": False},
+            None,
+        ),
+    ],
+)
+def test_a_tunnel_has_to_lead_to_a_target_the_caller_may_reach(
+    request_: Request, targets: dict[str, Any], reason: str | None
+) -> None:
+    """No rule allows CONNECT here: the requests inside are decided one by one."""
+    exchange = judged("http_connect", request=request_, **targets)
+    assert (exchange.refusal.reason if exchange.refusal else None) == reason
+    assert exchange.decision is not None
+    assert exchange.decision.reason == (reason or "tunnel-may-open")
