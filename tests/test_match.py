@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headgate.match import MatchSpec, PathTemplate, Subject, canonical_host, compile_match, host_pattern
-from headgate.model import Kind, Principal, Request, Target
+from headgate.identity.strictjson import frozen
+from headgate.match import MatchSpec, PathTemplate, Subject, canonical_host, compile_match, duration, host_pattern
+from headgate.match.pointers import lookup, pointer
+from headgate.model import Kind, Principal, Request, Session, Target, Workload
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "match.yaml").read_text(encoding="utf-8"))
 
@@ -22,7 +24,24 @@ ANA = {
     "groups": ["support", "eu"],
     "email": "ana@corp.example",
     "environments": ["staging", "prod"],
+    "workload": {
+        "name": "billing",
+        "version": "2.4.1",
+        "commit": "9f1c2ab",
+        "digest": "sha256:5d41",
+        "workflow": "acme/shop/.github/workflows/release.yml@refs/heads/main",
+        "verified": True,
+    },
+    "session": {"scopes": ["refunds:read", "profile"], "issued_at": 1_999_400},
+    "claims": {
+        "tenant": "acme",
+        "level": 3,
+        "trusted": True,
+        "roles": ["dev", "ops"],
+        "kubernetes.io": {"namespace": "ci"},
+    },
 }
+NOW = 2_000_000.0
 CUSTOMER = {"method": "GET", "scheme": "https", "host": "api.internal", "port": 443, "path": "/v1/customers/42"}
 PAYMENTS = {"name": "payments", "environment": "prod", "tags": ["pci"]}
 
@@ -30,15 +49,29 @@ PAYMENTS = {"name": "payments", "environment": "prod", "tags": ["pci"]}
 def subject(case: dict[str, Any]) -> Subject:
     principal = target = None
     if (caller := case.get("principal", {})) is not None:
-        values = ANA | caller
-        sets = {name: frozenset(values.pop(name)) for name in ("groups", "environments")}
-        principal = Principal(**values | sets | {"kind": Kind(values["kind"])})
+        principal = _principal(ANA | caller)
     if (system := case.get("target", {})) is not None:
         values = PAYMENTS | system
         target = Target(**values | {"tags": frozenset(values["tags"])})
     values = CUSTOMER | case.get("request", {})
     request = Request(**values | {"headers": tuple(values.get("headers", {}).items())})
-    return Subject(principal, request, target)
+    return Subject(principal, request, target, NOW)
+
+
+def _principal(values: dict[str, Any]) -> Principal:
+    session = values["session"]
+    read: dict[str, Any] = {
+        "kind": Kind(values["kind"]),
+        "groups": frozenset(values["groups"]),
+        "environments": frozenset(values["environments"]),
+        "workload": Workload(**values["workload"]),
+        "session": Session(**session | {"scopes": frozenset(session.get("scopes", ()))}),
+        "claims": frozen(values["claims"]),
+    }
+    return Principal(**values | read)
+
+
+SCOPES = ("principal", "session", "scopes")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["note"])
@@ -64,6 +97,29 @@ def test_what_a_match_says(case: dict[str, Any]) -> None:
         ({"principal": {"groups": {"any": ["a"]}}}, ("principal", "groups", "a-mapping", "all"), "Field required"),
         ({"principal": {"id": ""}}, ("principal", "id", 0), "at least 1 character"),
         ({"principal": {"id": 7}}, ("principal", "id", 0), "valid string"),
+        ({"principal": {"workload": {}}}, ("principal", "workload"), "at least one of `name`, `version`"),
+        ({"principal": {"workload": {"pod": "x"}}}, ("principal", "workload", "pod"), "Extra inputs"),
+        ({"principal": {"workload": {"version": 1.4}}}, ("principal", "workload", "version", 0), "valid string"),
+        ({"principal": {"workload": {"commit": []}}}, ("principal", "workload", "commit"), "at least 1 item"),
+        ({"principal": {"workload": {"verified": "yes"}}}, ("principal", "workload", "verified"), "valid boolean"),
+        ({"principal": {"workload": {"verified": 1}}}, ("principal", "workload", "verified"), "valid boolean"),
+        ({"principal": {"session": {}}}, ("principal", "session"), "at least one of `scopes`, `max_age`"),
+        ({"principal": {"session": {"id": "x"}}}, ("principal", "session", "id"), "Extra inputs"),
+        ({"principal": {"session": {"scopes": []}}}, ("principal", "session", "scopes", "names"), "at least 1 item"),
+        ({"principal": {"session": {"scopes": "a b"}}}, (*SCOPES, "names", 0), "`a b` is not a scope"),
+        ({"principal": {"session": {"scopes": {"all": ["a\tb"]}}}}, (*SCOPES, "a-mapping", "all", 0), "without blanks"),
+        ({"principal": {"session": {"scopes": {"any": "a"}}}}, (*SCOPES, "a-mapping", "all"), "Field required"),
+        ({"principal": {"session": {"max_age": 900}}}, ("principal", "session", "max_age"), "such as `30s`, `15m`"),
+        ({"principal": {"session": {"max_age": "15 m"}}}, ("principal", "session", "max_age"), "not a duration"),
+        ({"principal": {"session": {"max_age": "0s"}}}, ("principal", "session", "max_age"), "older than 0 seconds"),
+        ({"principal": {"claims": {}}}, ("principal", "claims"), "accepted: at least one"),
+        ({"principal": {"claims": "tenant"}}, ("principal", "claims"), "valid dictionary"),
+        ({"principal": {"claims": {"": "x"}}}, ("principal", "claims"), "a claim needs a name"),
+        ({"principal": {"claims": {"/a~2": "x"}}}, ("principal", "claims"), "`/a~2` names no claim: `~` stands"),
+        ({"principal": {"claims": {"/a": []}}}, ("principal", "claims", "/a"), "at least 1 item"),
+        ({"principal": {"claims": {"/a": 1.5}}}, ("principal", "claims", "/a", 0, "int"), "valid integer"),
+        ({"principal": {"claims": {"/a": None}}}, ("principal", "claims", "/a", 0, "bool"), "valid boolean"),
+        ({"principal": {"claims": {"/a": {"b": "x"}}}}, ("principal", "claims", "/a", 0, "bool"), "valid boolean"),
         ({"host": "api.internal:8443"}, ("host", 0), "without a port"),
         ({"host": "*internal"}, ("host", 0), "`*.suffix`"),
         ({"host": "127.1"}, ("host", 0), "`127.1` is not a host"),
@@ -94,6 +150,77 @@ def test_a_match_that_cannot_be_meant_is_an_error(match: Any, where: tuple[str |
 def test_named_targets_tell_where_they_stand() -> None:
     spec = MatchSpec.model_validate({"target": ["a", "b"], "not": {"target": "c", "not": {"target": {"tags": "d"}}}})
     assert list(spec.named_targets()) == [(("target", 0), "a"), (("target", 1), "b"), (("not", "target", 0), "c")]
+
+
+def test_rules_that_differ_in_the_type_of_a_value_only_are_two() -> None:
+    """To Python `True` is 1, and tests are shared between rules that say the same."""
+    trusted = subject({"principal": {"claims": {"trusted": True}}})
+    for expected, holds in ((True, True), (1, None), ("True", None)):
+        spec = MatchSpec.model_validate({"principal": {"claims": {"/trusted": expected}}})
+        assert compile_match(spec, widen=False).holds(trusted) is holds
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("15m", 900), ("1h", 3600), ("7d", 604_800)])
+def test_a_duration_is_in_seconds(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "15", "m", "-1m", "1.5h", "1h30m", " 1h", "1h\n", "1H", "\u0661h", "1" * 7 + "s", 15, True]
+)
+def test_no_other_form_is_a_duration(text: Any) -> None:
+    with pytest.raises(ValueError, match="accepted: a whole number and a unit"):
+        duration(text)
+
+
+ITEMS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a", "1", "true"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2),
+    max_leaves=6,
+)
+SCALARS = st.sampled_from(["a", "1", "true", 1, 0, True, False])
+
+
+@settings(deadline=None)
+@given(ITEMS, st.lists(SCALARS, min_size=1, max_size=3), st.booleans())
+def test_a_claim_agrees_with_its_definition(found: Any, accepted: list[Any], widen: bool) -> None:
+    """Whatever is found, and whatever is listed: its values joined by `and` for an allow, by `or` for every other."""
+    matcher = compile_match(MatchSpec.model_validate({"principal": {"claims": {"x": accepted}}}), widen=widen)
+    values = [] if found in (None, "") else found if isinstance(found, list) else [found]
+    kinds, texts = {type(item) for item in accepted}, {repr(item) for item in accepted}
+    holds = [repr(value) in texts if type(value) in kinds else None for value in values]
+    expected = widen if widen in holds else None if None in holds else not widen
+    caller = subject({"principal": {"claims": {"x": found}}})
+    assert matcher.holds(caller) is (expected if values else False)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a", {"/": 1, "": 2, "b": [3, 4]}),
+        ("/a/b/1", 4),
+        ("/a/~1", 1),
+        ("/a/", 2),
+        ("/a/b/2", None),
+        ("/a/b/-", None),
+        ("/a/b/01", None),
+        ("/a/b/\u0661", None),
+        ("/a/b/" + "9" * 5000, None),
+        ("/a/b/0/c", None),
+        ("/c~0d", 5),
+        ("a/b", None),
+    ],
+)
+def test_a_pointer_leads_to_one_value_or_nowhere(text: str, found: Any) -> None:
+    assert lookup({"a": {"/": 1, "": 2, "b": [3, 4]}, "c~d": 5}, pointer(text)) == found
+
+
+@settings(deadline=None)
+@given(st.text(max_size=12) | st.text(alphabet="/~01a", max_size=8), ITEMS)
+def test_reading_and_following_a_pointer_raises_one_error_type(text: str, value: Any) -> None:
+    with suppress(ValueError):
+        path = pointer(text)
+        lookup(value, path)
 
 
 @pytest.mark.parametrize(

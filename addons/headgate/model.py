@@ -33,12 +33,18 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The code that calls, as far as a signed claim names it."""
+    """The code that calls, as far as a signed claim names it.
+
+    `workflow` is the CI job that it runs in, `pod` the uid of its Kubernetes pod. `verified` says that a signed release
+    list names this code for each of the caller's environments.
+    """
 
     name: str | None = None
     version: str | None = None
     commit: str | None = None
     digest: str | None = None
+    workflow: str | None = None
+    pod: str | None = None
     verified: bool = False
 
 
@@ -56,7 +62,7 @@ class Principal:
     """Who calls, as proven by a key. (`provider`, `id`) is what limits, grants and four-eyes compare.
 
     `environments` may be empty (unknown), and may hold several. `expires_at` is in seconds since the epoch, the clock
-    skew not added; None only for an anonymous caller.
+    skew not added; None for an anonymous caller, and for one whose certificate only a trusted peer has seen.
     """
 
     id: str

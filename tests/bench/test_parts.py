@@ -12,10 +12,16 @@ from headgate.bundle.load import load_bundle
 from headgate.capture.store import Filter, Store
 from headgate.capture.writer import Writer
 from headgate.demo.provider import Signer
+from headgate.identity.credentials import Shown
+from headgate.identity.memory import Memory, Verified
+from headgate.identity.presets import BEARER
+from headgate.identity.reasons import Reason, Rejected
 from headgate.masking.detect import Detector
 from headgate.masking.formats.jsontext import mask_json
 from headgate.model import Effect
 from headgate.policy import engine
+
+NO_KEYS = Rejected(Reason.KEYS_UNAVAILABLE)
 
 
 @pytest.mark.parametrize("count", [1, 10, 100])
@@ -29,14 +35,18 @@ def test_a_bench_token_is_believed_by_the_bundle(tmp_path: Path) -> None:
     folder = bundle.write_bundle(tmp_path / "rules", 9000, signer, 10)
     (asked,) = bundle.requests(signer, "/v1/fields", 1, 9000)
     assert asked.startswith("GET /v1/fields/0 HTTP/1.1\r\nHost: 127.0.0.1:9000\r\nAuthorization: Bearer ")
-    assert load_bundle(folder).identity.by_issuer[tokens.ISSUER].audiences == {"shop"}
+    rules = load_bundle(folder).identity
+    text = asked.partition("Authorization: Bearer ")[2].partition("\r\n")[0]
+    found = Memory().token(Shown(text, (BEARER,)), rules, lambda provider: provider.keys.static or NO_KEYS, time.time())
+    assert isinstance(found, Verified)
+    assert (found.provider.issuer, found.provider.audiences) == (tokens.ISSUER, {"shop"})
 
 
 def test_decisions_are_of_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     effects: list[Effect] = []
 
-    def decide(*arguments: object) -> object:
-        decision = engine.decide(*arguments)  # type: ignore[arg-type]
+    def decide(*arguments: object, now: float) -> object:
+        decision = engine.decide(*arguments, now=now)  # type: ignore[arg-type]
         effects.append(decision.effect)
         return decision
 
@@ -54,13 +64,13 @@ def test_decisions_tell_each_size_and_the_growth() -> None:
 def test_no_new_token_is_verified_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(tokens, "BATCH", 3)
-    verify = tokens.Memory.authenticate
+    verify = tokens.Memory.token
 
-    def watched(memory: tokens.Memory, text: str, *others: object) -> object:
-        seen.append(text)
-        return verify(memory, text, *others)  # type: ignore[arg-type]
+    def watched(memory: tokens.Memory, shown: Shown, *others: object) -> object:
+        seen.append(shown.text)
+        return verify(memory, shown, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tokens.Memory, "authenticate", watched)
+    monkeypatch.setattr(tokens.Memory, "token", watched)
     figures = tokens.measure(2, time.time)
     assert len(seen) == 2 * 3 * 3  # two works, three rounds with the first, three tokens each
     assert len(set(seen)) == 3 * 3 + 1  # and the one that is seen again

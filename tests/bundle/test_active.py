@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from headgate.bundle.active import ActiveBundle
 from headgate.bundle.load import Bundle, load_bundle
-from headgate.errors import BundleError
+from headgate.errors import BundleError, HeadgateError
 
 FILES = {
     "bundle.yaml": "name: n\nversion: 1.0.0\n",
@@ -156,6 +157,80 @@ def test_a_folder_that_vanishes_leaves_the_last_good_rules(rules: Path) -> None:
         assert active.problem is None
 
     following(active, scenario)
+
+
+def test_what_cannot_be_prepared_does_not_come_into_force_at_start(rules: Path) -> None:
+    calls: list[str] = []
+
+    def prepare(bundle: Bundle) -> None:
+        calls.append(f"prepare {bundle.name}")
+        raise HeadgateError("secret `env:KEY` is not set")
+
+    active = ActiveBundle(rules, prepare=prepare)
+    with pytest.raises(HeadgateError, match="`env:KEY` is not set"):
+        active.load_now(before=lambda: calls.append("before"))
+    assert (active.current, calls) == (None, ["before", "prepare n"])
+
+
+def test_nothing_is_touched_for_rules_that_cannot_be_used(rules: Path) -> None:
+    """Neither the state folder nor what only rules in force may have."""
+    calls: list[str] = []
+    active = ActiveBundle(rules, prepare=lambda _: calls.append("prepare"))
+    (rules / "policy.yaml").write_text(BROKEN)
+    with pytest.raises(BundleError):
+        active.load_now(before=lambda: calls.append("before"))
+    assert calls == []
+
+    def before() -> None:
+        raise HeadgateError("the state folder cannot be made")
+
+    (rules / "policy.yaml").write_text(rule("good"))
+    with pytest.raises(HeadgateError, match="state folder"):
+        active.load_now(before)
+    assert (active.current, calls) == (None, [])
+
+
+def test_a_change_that_cannot_be_prepared_leaves_the_last_good_rules(
+    rules: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A release list that was withdrawn, say: the file is in order, and still it must not come back."""
+    (rules / "policy.yaml").write_text(rule("good"))
+    prepared: list[tuple[list[str], bool]] = []
+
+    def prepare(bundle: Bundle) -> None:
+        prepared.append((ids(bundle), threading.current_thread() is threading.main_thread()))
+        if ids(bundle) == ["old"]:
+            raise HeadgateError("revision 3 is lower than 4")
+
+    active = ActiveBundle(rules, prepare=prepare)
+
+    async def scenario(changes: list[Bundle]) -> None:
+        before = active.current
+        (rules / "policy.yaml").write_text(rule("old"))
+        await until(lambda: active.problem)
+        assert str(active.problem) == "revision 3 is lower than 4"
+        assert active.current is before
+        assert changes == []
+        (rules / "policy.yaml").write_text(rule("new"))
+        await until(lambda: changes)
+        assert (active.problem, ids(active.current)) == (None, ["new"])
+
+    following(active, scenario)
+    assert prepared == [(["good"], True), (["old"], False), (["new"], False)]
+    assert [record.levelname for record in caplog.records if "revision 3" in record.getMessage()] == ["WARNING"]
+
+
+def test_a_bundle_is_prepared_before_it_can_be_seen(rules: Path) -> None:
+    (rules / "policy.yaml").write_text(rule("old"))
+    seen: list[list[str]] = []
+    active = ActiveBundle(rules, prepare=lambda _: seen.append(ids(active.current)))
+
+    async def scenario(changes: list[Bundle]) -> None:
+        (rules / "policy.yaml").write_text(rule("new"))
+        await until(lambda: changes)
+
+    following(active, scenario)
+    assert seen == [[], ["old"]]
 
 
 def test_a_file_that_is_still_being_written_is_not_taken_up(rules: Path) -> None:

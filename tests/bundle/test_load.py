@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.identity.pki import authority
 
 from headgate.bundle.load import Bundle, label, load_bundle
 from headgate.errors import BundleError
+from headgate.identity import dsse
+from headgate.identity.releaselist import write_list
 from headgate.model import BundleRef, Effect
 
 CASES = yaml.safe_load((Path(__file__).parent.parent / "cases" / "bundle-problems.yaml").read_text(encoding="utf-8"))
@@ -177,6 +182,34 @@ def test_the_hash_covers_the_files_that_are_named(rules: Path) -> None:
         write(rules, files | {"keys/sso.json": keys % (kid, *point)})
         hashes.append(load_bundle(rules).sha256)
     assert hashes[0] != hashes[1]
+
+
+def test_the_hash_covers_the_authorities_and_the_release_list(rules: Path) -> None:
+    """And the pinned keys and pods: each of them decides who is believed."""
+    key, leaf = ed25519.Ed25519PrivateKey.generate(), authority("corp")
+    mesh = "providers: [{name: mesh, preset: mtls, ca: 'file:ca.pem'}]\n"
+    block = "releases: {file: releases.json, keys: [release.pub], pods: pods.json}\n"
+    listed = write_list({"revision": 1, "releases": []})
+    contents = {
+        "ca.pem": leaf.pem,
+        "release.pub": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "releases.json": dsse.sign(listed, key),
+        "pods.json": b"{}",
+    }
+    write(rules, {"identity.yaml": mesh + block, **contents})
+    first = load_bundle(rules)
+    assert {path.name for path in first.files} >= set(contents)
+    changed = {
+        "ca.pem": leaf.pem + b"\n",
+        "release.pub": contents["release.pub"] + b"\n",
+        "releases.json": contents["releases.json"] + b"\n",
+        "pods.json": b"{ }",
+    }
+    hashes = {first.sha256}
+    for name, content in changed.items():
+        write(rules, {"identity.yaml": mesh + block, **contents, name: content})
+        hashes.add(load_bundle(rules).sha256)
+    assert len(hashes) == 5
 
 
 def test_a_label_shows_version_and_hash() -> None:

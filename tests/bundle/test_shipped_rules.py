@@ -52,7 +52,7 @@ def test_who_may_do_what(
     for host in ("localhost", "127.0.0.1", "[::1]"):
         target = shipped.targets.resolve("http", host, 9000)
         request = Request(method, "http", host, 9000, path)
-        decision = decide(shipped.policy, shipped.targets, principal, target, request)
+        decision = decide(shipped.policy, shipped.targets, principal, target, request, now=0.0)
         assert (decision.effect, decision.reason) == (effect, reason)
 
 

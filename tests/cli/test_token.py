@@ -121,7 +121,9 @@ def test_inspect_says_why_a_token_is_accepted(tmp_path: Path, rules: Path) -> No
     result = run("inspect", token, "--rules", rules, "--state", tmp_path)
     assert result.exit_code == 0, result.output
     assert "accepted by `dev`" in result.output
-    assert "human ana" in result.output
+    assert "id: ana; " in result.output
+    assert "kind: human" in result.output
+    assert "it must stand in `Authorization: Bearer`, to a forward proxy `Proxy-Authorization`" in result.output
     assert token.rpartition(".")[2] not in result.output
 
 
@@ -130,6 +132,8 @@ def test_inspect_says_why_a_token_is_refused(tmp_path: Path, rules: Path) -> Non
     result = run("inspect", "-", "--rules", rules, "--state", tmp_path, stdin=token + "\n")
     assert result.exit_code == 1
     assert "refused: audience-mismatch: the token is for another audience" in result.output
+    assert 'found: ["other"]' in result.output
+    assert "required: one of headgate-dev" in result.output
     assert "not reached" in result.output
     assert token.rpartition(".")[2] not in result.output
 
@@ -139,6 +143,8 @@ def test_inspect_as_json_holds_every_step(tmp_path: Path, rules: Path) -> None:
     result = run("inspect", token, "--rules", rules, "--state", tmp_path, "--json")
     found = json.loads(result.output)
     assert (found["accepted"], found["reason"], found["provider"]) == (True, None, "dev")
+    assert (found["places"], found["needs_proof"], found["workload_only"]) == (["authorization"], False, False)
+    assert (found["revoked"], found["releases"]) == (None, None)
     assert found["principal"]["groups"] == ["a", "b"]
     assert found["principal"]["claims"]["x"] == {"y": [1]}
     assert all(step["reason"] is None for step in found["steps"])
@@ -179,3 +185,59 @@ def test_inspect_reports_rules_that_cannot_be_used(tmp_path: Path, rules: Path) 
     assert result.exit_code == 1
     assert "identity.yaml:2:" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_claim_may_be_at_a_pointer(tmp_path: Path) -> None:
+    found = claims(mint(tmp_path, "--claim", "/workload/commit=abc", "--claim", "/workload/name=shop"))
+    assert found["workload"] == {"commit": "abc", "name": "shop"}
+
+
+# ------------------------------------------------------------------------------------------------------------- inspect
+
+
+def test_a_revoked_token_is_refused(tmp_path: Path, rules: Path) -> None:
+    token, state = mint(tmp_path, "--id", "ana"), tmp_path
+    store = IdentityStore(state)
+    store.prepare()
+    accepted = run("inspect", token, "--rules", rules, "--state", state, "--json")
+    assert (accepted.exit_code, json.loads(accepted.output)["revoked"]) == (0, False)
+    store.revoke("principal", "ana", by="ops", now=time.time(), lasts=60)
+    refused = run("inspect", token, "--rules", rules, "--state", state)
+    assert refused.exit_code == 1
+    assert "refused: revoked: " in refused.output
+
+
+def test_a_state_that_cannot_be_read_is_one_plain_line(tmp_path: Path, rules: Path) -> None:
+    token = mint(tmp_path)
+    (tmp_path / "state.db").write_bytes(b"no database" * 100)
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path)
+    assert result.exit_code == 1
+    assert "it is not a SQLite database" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_token_that_needs_a_proof_says_so(tmp_path: Path, rules: Path) -> None:
+    bound = '{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}'
+    token = mint(tmp_path, "--claim", f"cnf={bound}")
+    refused = run("inspect", token, "--rules", rules, "--state", tmp_path)
+    assert refused.exit_code == 1
+    assert "refused: key-bound: " in refused.output
+    binding = "session_binding: {dpop: optional, public_url: 'https://guard.example'}\n"
+    (rules / "identity.yaml").write_text(IDENTITY + binding)
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "it must stand in `Authorization: DPoP`\n" in result.output
+    assert "each request needs a proof of the key that it is bound to, in `DPoP`" in result.output
+
+
+def test_a_token_of_a_workload_says_so(tmp_path: Path, rules: Path) -> None:
+    (rules / "identity.yaml").write_text(IDENTITY.replace("}", ", as: workload}") + "anonymous: allow\n")
+    result = run("inspect", mint(tmp_path), "--rules", rules, "--state", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "it says which code calls; another token has to say who" in result.output
+
+
+def serve(endpoint: Endpoint, path: str, key: LocalKey) -> str:
+    pem = key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    endpoint.answers[path] = pem
+    return pem.decode()

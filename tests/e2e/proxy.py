@@ -91,6 +91,7 @@ class Proxy:
         environment: dict[str, str] | None = None,
         port: int = 0,
         peek: bool = True,
+        admin: str = "",
     ) -> None:
         self.folder, self.door, self.peeks = folder, door, peek
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +105,7 @@ class Proxy:
         command[where:where] = [word for script in scripts_before for word in ("-s", str(script))]
         command += [word for script in after for word in ("-s", str(script))]
         command += ["--set", f"headgate_rules={self.rules}", "--set", f"headgate_state={self.state}"]
+        command += ["--set", f"headgate_admin={admin}"]
         command += ["--set", f"confdir={folder / 'conf'}", "--listen-host", "127.0.0.1", "--listen-port", str(port)]
         command += ["-w", str(self.saved), *(["--mode", mode] if mode else [])]
         if self.web_port:

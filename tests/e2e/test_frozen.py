@@ -172,6 +172,7 @@ WISHES = {
     "headgate_capture": "off",
     "headgate_on_capture_error": "continue",
     "headgate_follow": False,
+    "headgate_admin": "",
     "server_replay_extra": "kill",
     "server_replay_kill_extra": True,
     "onboarding_host": "api",

@@ -121,21 +121,19 @@ ACTS: dict[str, tuple[str, str, Any]] = {
 @pytest.mark.parametrize("act", ACTS)
 def test_who_looks_cannot_act(proxy: Proxy, upstream: Upstream, flow: str, act: str) -> None:
     method, route, body = ACTS[act]
-    before = proxy.window.get("/flows").json()
-    sent = upstream.paths()
+    before, sent = proxy.window.shown(), upstream.paths()
     response = proxy.window.call(method, route.replace("{id}", flow), json=body)
     assert response.status_code == 403
     assert "headgate flows list" in response.text
-    assert proxy.window.get("/flows").json() == before
-    assert upstream.paths() == sent
+    assert (proxy.window.shown(), upstream.paths()) == (before, sent)
 
 
 def test_flows_that_are_injected_are_not_taken(proxy: Proxy, upstream: Upstream) -> None:
     dump = proxy.window.get("/flows/dump").content
-    before, sent = proxy.window.flows(), upstream.paths()
+    before, sent = proxy.window.shown(), upstream.paths()
     response = proxy.window.call("POST", "/flows/dump", files={"file": ("flows.mitm", dump)})
     assert response.status_code == 403
-    assert (proxy.window.flows(), upstream.paths()) == (before, sent)
+    assert (proxy.window.shown(), upstream.paths()) == (before, sent)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tornado.websocket import websocket_connect
 
 PASSWORD = "looking-glass"
 BODIES = ("request", "response")
+CONNECTIONS = ("client_conn", "server_conn")
 
 
 class Window:
@@ -34,6 +35,11 @@ class Window:
     def flows(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.get("/flows").json()
         return listed
+
+    def shown(self) -> list[dict[str, Any]]:
+        """The flows without the times at which their connections ended: those may come after the flow."""
+        ended = {"timestamp_end": None}
+        return [flow | {name: flow[name] | ended for name in CONNECTIONS if flow.get(name)} for flow in self.flows()]
 
     def everything(self) -> bytes:
         """All that can be read: lists, events, state, and of each flow both messages, as they are and prettified."""

@@ -1,6 +1,7 @@
 """An identity provider with real keys, that can also sign what no honest provider would."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import settings
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
+from headgate.identity.dpop import thumbprint_of
 from headgate.identity.jwks import KeySet, parse_jwks
-from headgate.identity.presets import IdentityRules, Provider
+from headgate.identity.provider import IdentityRules, Provider
+from headgate.identity.reasons import Rejected
 from headgate.identity.rules import IdentityFile, compile_identity
+from headgate.identity.tokens import Case, judged, read
+from headgate.model import Principal
 
 settings.register_profile("headgate", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("headgate")
@@ -33,8 +38,29 @@ FITTING = {
 }
 
 
-def base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+def base64url(data: bytes, *, padded: bool = False) -> str:
+    encoded = base64.urlsafe_b64encode(data).decode()
+    return encoded if padded else encoded.rstrip("=")
+
+
+def judge(text: str, provider: Provider, keys: KeySet | Rejected, now: float) -> Case | Rejected:
+    """A token before one provider, by every check there is."""
+    token = read(text, padded=provider.shape.padded)
+    return token if isinstance(token, Rejected) else judged(token, provider, keys, now)
+
+
+def verify(text: str, provider: Provider, keys: KeySet | Rejected, now: float) -> Principal | Rejected:
+    """Whom a token names; whether its holder has to prove more is not asked."""
+    case = judge(text, provider, keys, now)
+    if isinstance(case, Rejected):
+        return case
+    assert case.principal is not None
+    return case.principal
+
+
+def identity(folder: Path, *providers: Mapping[str, Any], **file: Any) -> IdentityRules:
+    """identity.yaml with these providers, compiled."""
+    return compile_identity(IdentityFile.model_validate({"providers": list(providers), **file}), folder)
 
 
 class Issuer:
@@ -79,29 +105,59 @@ class Issuer:
     def token(self, header: Mapping[str, Any] | None = None, key: str = "ec", **claims: Any) -> str:
         return self.sign({"alg": "ES256", "kid": key, "typ": "JWT", **(header or {})}, self.claims(**claims), key)
 
-    def sign(self, header: Mapping[str, Any] | bytes, payload: Mapping[str, Any] | bytes, key: str = "ec") -> str:
+    def sign(
+        self,
+        header: Mapping[str, Any] | bytes,
+        payload: Mapping[str, Any] | bytes,
+        key: str = "ec",
+        *,
+        padded: bool = False,
+    ) -> str:
         """A token of exactly these two parts, signed with the algorithm that fits the key."""
         parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
-        signed = ".".join(base64url(part) for part in parts)
+        signed = ".".join(base64url(part, padded=padded) for part in parts)
         declared = header.get("alg") if isinstance(header, Mapping) else None
         fitting = FITTING[key]
         name = declared if declared in fitting else fitting[0]
-        return f"{signed}.{base64url(ALGORITHMS[name].sign(signed.encode(), self.private[key]))}"
+        return f"{signed}.{base64url(ALGORITHMS[name].sign(signed.encode(), self.private[key]), padded=padded)}"
 
-    def rules(self, folder: Path, **changes: Any) -> IdentityRules:
-        """One oidc provider, as a rules file would give it; its keys are in a file of `folder`."""
+    def thumbprint(self, key: str = "stranger") -> str:
+        """Of a caller's key; by default one that this issuer does not publish."""
+        return str(thumbprint_of(self.jwk(key)))
+
+    def bound_token(self, **claims: Any) -> str:
+        """A token for the holder of that key only (RFC 9449, section 6)."""
+        return self.token(cnf={"jkt": self.thumbprint()}, **claims)
+
+    def proof(self, token: str, key: str = "stranger", **claims: Any) -> bytes:
+        """What the holder of the key signs for one request, GET https://guard.example.com/v1/x."""
+        digest = base64url(hashlib.sha256(token.encode()).digest())
+        usual = {"htm": "GET", "htu": "https://guard.example.com/v1/x", "ath": digest, "iat": NOW, "jti": "proof-0001"}
+        jwk = {name: value for name, value in self.jwk(key).items() if name != "kid"}
+        return self.sign({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk}, {**usual, **claims}, key).encode()
+
+    def key_file(self, folder: Path) -> str:
+        """As `jwks:` names it, once it is there: the public keys of all but the stranger."""
         (folder / "keys.json").write_bytes(self.jwks("ec", "ec384", "ec521", "rsa", "ed"))
+        return "file:keys.json"
+
+    def written(self, folder: Path, **changes: Any) -> dict[str, Any]:
+        """One oidc provider, as identity.yaml has it; None takes a key out."""
         provider = {
             "name": "corp-sso",
             "preset": "oidc",
             "issuer": ISSUER,
             "audiences": ["payments"],
-            "jwks": "file:keys.json",
+            "jwks": self.key_file(folder),
             "algorithms": ["ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA"],
             "kind": "human",
             **changes,
         }
-        return compile_identity(IdentityFile.model_validate({"providers": [provider]}), folder)
+        return {name: value for name, value in provider.items() if value is not None}
+
+    def rules(self, folder: Path, **changes: Any) -> IdentityRules:
+        """One oidc provider; its keys are in a file of `folder`."""
+        return identity(folder, self.written(folder, **changes))
 
     def provider(self, folder: Path, **changes: Any) -> Provider:
         return self.rules(folder, **changes).providers[0]

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.identity.conftest import identity, verify
 
 from headgate.errors import HeadgateError
 from headgate.identity.development import DevelopmentKey
 from headgate.identity.reasons import Reason, Rejected
-from headgate.identity.rules import IdentityFile, compile_identity
-from headgate.identity.tokens import verify
-from headgate.model import Principal
+from headgate.model import Principal, Workload
 
 NOW = 1_700_000_000
 PEM = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -50,8 +49,7 @@ def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
 
 def test_a_minted_token_is_accepted_by_the_development_provider(tmp_path: Path) -> None:
     key = DevelopmentKey.open(tmp_path)
-    file = {"providers": [{"name": "dev", "preset": "development", "audiences": ["headgate-dev"]}]}
-    provider = compile_identity(IdentityFile.model_validate(file), tmp_path).providers[0]
+    (provider,) = identity(tmp_path, {"name": "dev", "preset": "development", "audiences": ["headgate-dev"]}).providers
     claims = {"sub": "ana", "aud": "headgate-dev", "kind": "service", "groups": ["support"], "env": "dev"}
 
     def ask(**changes: Any) -> Principal | Rejected:
@@ -60,6 +58,10 @@ def test_a_minted_token_is_accepted_by_the_development_provider(tmp_path: Path) 
     caller = ask()
     assert isinstance(caller, Principal)
     assert (caller.id, caller.kind, caller.groups, caller.environments) == ("ana", "service", {"support"}, {"dev"})
+    described = ask(workload={"name": "billing", "commit": "c1", "pod": "p1"}, person="p-7", sid="s1", scope="a b")
+    assert isinstance(described, Principal)
+    assert described.workload == Workload("billing", commit="c1", pod="p1")
+    assert (described.person, described.session.id, described.session.scopes) == ("p-7", "s1", {"a", "b"})
     assert ask(aud="other") == Rejected(Reason.AUDIENCE_MISMATCH)
     assert ask(kind="root") == Rejected(Reason.KIND_UNKNOWN)
     too_long = verify(key.mint(claims, 31 * 86400, now=NOW), provider, key.keys, NOW)

@@ -21,9 +21,13 @@ from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
+from tests.identity.conftest import identity
 
-from headgate.identity.addon import Identity
+from headgate.identity.addon import Identity, Sources
 from headgate.identity.keys import KeyRing
+from headgate.identity.provider import IdentityRules
+from headgate.identity.replays import Replays
+from headgate.identity.revocations import Revocations
 from headgate.model import Exchange
 
 SECONDS = 10
@@ -73,19 +77,22 @@ def read_head(connection: socket.socket) -> bytes:
 class Guard:
     """The least that a guard is: an exchange for each flow, and an answer for those that were refused."""
 
-    def __init__(self, issuer: Any, folder: Path, *names: str) -> None:
+    def __init__(self, issuer: Any, folder: Path, *names: str, rules: IdentityRules | None = None) -> None:
         """`names` are those of every target."""
         self.exchanges: dict[str, Exchange] = {}
-        rules = issuer.rules(folder)
-        self.stage = Identity(
-            self.exchanges,
+        rules = rules or issuer.rules(folder)
+        sources = Sources(
             rules=lambda _: rules,
-            keys=KeyRing(lambda: issuer.now),
-            clock=lambda: issuer.now,
             accepts_host=lambda _, host: host in names,
             loopback_only=lambda: True,
+            own_ports=frozenset,
             development_key=lambda: None,
+            revocations=lambda: Revocations.of(()),
+            signer=lambda _: None,
+            certificates=lambda _: (),
         )
+        ring = KeyRing(lambda: issuer.now)
+        self.stage = Identity(self.exchanges, sources, ring, Replays(started=0.0), lambda: issuer.now)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         self._judge(flow, self.stage.http_connect)
@@ -102,9 +109,9 @@ class Guard:
     def client_disconnected(self, client: Client) -> None:
         self.stage.client_disconnected(client)
 
-    def _judge(self, flow: http.HTTPFlow, hook: Callable[[http.HTTPFlow], None]) -> None:
+    def _judge(self, flow: http.HTTPFlow, hook: Callable[[http.HTTPFlow], Any]) -> None:
         exchange = self.exchanges[flow.id] = Exchange("id", 0)
-        hook(flow)
+        assert hook(flow) is None  # the keys are in a file: there is nothing to wait for
         self._answer(flow, exchange)
 
     def _answer(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
@@ -285,7 +292,7 @@ def test_a_tunnel_has_the_caller_of_its_connect(issuer: Any, forward: Proxy, ups
     assert upstream.received == [arrived, arrived]
     upstream.received.clear()
     assert forward.send(opening, get(host="evil.example")).endswith(b"authority-mismatch")
-    assert forward.send(opening, get(basic(issuer.token(sub="eve")), host=place)).endswith(b"two-tokens")
+    assert forward.send(opening, get(basic(issuer.token(sub="eve")), host=place)).endswith(b"other-token")
     assert upstream.received == []
 
 
@@ -330,6 +337,81 @@ def test_tls_in_a_tunnel_is_for_the_host_that_the_tunnel_leads_to(issuer: Any, f
     assert both.endswith(b"authority-mismatch")
     aliased = through_tls(forward, opening, get("X_Forwarded_User: eve", host="api.example"), "api.example")
     assert aliased.endswith(b"aliased-header")
+
+
+# ------------------------------------------------------------------------------------------- behind an access proxy
+
+
+TEAM, TAG = "https://team.cloudflareaccess.com", "0" * 64
+
+
+@pytest.fixture(scope="module")
+def access(issuer: Any, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A reverse proxy for callers that come by Cloudflare Access, with its token in a header, a cookie, or both."""
+    folder = tmp_path_factory.mktemp("access")
+    cloudflare = {"name": "access", "preset": "cloudflare-access", "issuer": TEAM, "audiences": [TAG]}
+    rules = identity(folder, {**cloudflare, "jwks": issuer.key_file(folder)})
+    proxy = Proxy(Guard(issuer, folder, rules=rules), f"reverse:http://127.0.0.1:{upstream.port}", folder)
+    yield proxy
+    proxy.stop()
+
+
+def access_token(issuer: Any, sub: str = "ana") -> str:
+    times = {"iat": issuer.now - 10, "exp": issuer.now + 600}
+    claims = {"iss": TEAM, "aud": [TAG], "sub": sub, "email": "ana@corp.example", "type": "app", **times}
+    token: str = issuer.sign({"alg": "RS256", "kid": "rsa"}, claims, "rsa")
+    return token
+
+
+def test_a_token_in_header_and_cookie_is_taken_off_and_nothing_else(
+    issuer: Any, access: Proxy, upstream: Upstream
+) -> None:
+    token = access_token(issuer)
+    shown = [f"Cf-Access-Jwt-Assertion: {token}", f"Cookie: a=1; CF_Authorization={token}; b=2"]
+    for lines in (shown, [*shown[:1], "Cookie: a=1; b=2"], shown[1:]):
+        sent = get(*lines, "Authorization: Basic dXBzdHJlYW0=", "Cf-Access-Authenticated-User-Email: eve@corp.example")
+        assert access.send(sent).startswith(b"HTTP/1.1 200 OK")
+    arrived = b"Cookie: a=1; b=2\r\nAuthorization: Basic dXBzdHJlYW0=\r\n\r\n"
+    assert [sent.partition(b"\r\nHost: ")[2].partition(b"\r\n")[2] for sent in upstream.received] == [arrived] * 3
+
+
+def test_the_crumbs_of_a_cookie_over_http2_are_one(issuer: Any, access: Proxy, upstream: Upstream) -> None:
+    """HTTP/2 clients send each cookie in a field of its own (RFC 9113, section 8.2.3)."""
+    crumbs = [("cookie", "a=1"), ("cookie", f"CF_Authorization={access_token(issuer)}"), ("cookie", "b=2")]
+    head = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/v1/x")]
+    assert http2(access.port, [*head, *crumbs]) == ("200", b"ok")
+    (arrived,) = upstream.received
+    assert b"\r\ncookie: a=1; b=2\r\n" in arrived.lower()
+    assert b"CF_Authorization" not in arrived
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer"),
+    [
+        (["Cf-Access-Jwt-Assertion: {ana}", "Cookie: CF_Authorization={eve}"], (401, b"two-tokens")),
+        (["Cookie: CF_Authorization={ana}; CF_Authorization={eve}"], (401, b"two-tokens")),
+        (["Cookie: CF_Authorization={ana}", "Cookie: CF_Authorization={eve}"], (401, b"two-tokens")),
+        (["Cf-Access-Jwt-Assertion: {ana}", "Cookie: CF_Authorization=x"], (401, b"token-segments")),
+        (["Cookie: cf_authorization={ana}; XCF_Authorization={ana}"], (401, b"no-token")),
+        (['Cookie: CF_Authorization="{ana}"'], (401, b"credentials-malformed")),
+        (["Authorization: Bearer {ana}"], (401, b"no-token")),
+        (["Cf-Access-Jwt-Assertion: Bearer {ana}"], (401, b"credentials-malformed")),
+        (["Cf_Access_Jwt_Assertion: {ana}"], (400, b"aliased-header")),
+        (["Cf.Access.Jwt.Assertion: {ana}"], (400, b"aliased-header")),
+        (["Cf-Access-Jwt-Assertion: {ana}", "cf-access-jwt-assertion: {ana}"], (400, b"duplicate-header")),
+        (["Cf-Access-Jwt-Assertion: {ana}", "Connection: Cf-Access-Jwt-Assertion"], (400, b"connection-header")),
+        (["Cf-Access-Jwt-Assertion: {ana}", " {ana}"], (400, b"control-character")),
+        (["Cf-Access-Jwt-Assertion: {ana}\xff"], (401, b"credentials-malformed")),
+        (["Cf-Access-Jwt-Assertion: {ana}", "Cookie: a=\xff"], (400, b"header-not-utf8")),
+    ],
+)
+def test_a_caller_of_an_access_proxy_proves_it_in_one_way_or_never_arrives(
+    issuer: Any, access: Proxy, upstream: Upstream, lines: list[str], answer: tuple[int, bytes]
+) -> None:
+    tokens = {"ana": access_token(issuer), "eve": access_token(issuer, "eve")}
+    answered = access.send(get(*(line.format(**tokens) for line in lines)))
+    assert (int(answered.split()[1]), answered.rpartition(b"\r\n\r\n")[2]) == answer
+    assert upstream.received == []
 
 
 # ------------------------------------------------------------------------------------------------------ TLS upstream

@@ -1,22 +1,41 @@
 """The stage on flows: what it takes from them, what it writes back, and whom it lets on."""
 
+import asyncio
+import json
+from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
-from mitmproxy import http
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from mitmproxy import certs, http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy.layers.http import HttpConnectHook, HttpRequestHeadersHook
 from mitmproxy.test import tflow
+from tests.identity import pki
+from tests.identity.conftest import identity
+from tests.identity.endpoint import Endpoint, running
+from tests.identity.virtual_time import clock, now, run
 
-from headgate.identity.addon import Identity
+from headgate.errors import HeadgateError
+from headgate.identity.addon import KEY_PATIENCE, Identity, Sources
+from headgate.identity.assertion import AssertionKey
 from headgate.identity.development import DevelopmentKey
 from headgate.identity.keys import KeyRing
-from headgate.identity.presets import IdentityRules
-from headgate.identity.rules import IdentityFile, compile_identity
-from headgate.model import Exchange, Kind, denied
+from headgate.identity.provider import IdentityRules, Provider
+from headgate.identity.replays import Replays
+from headgate.identity.revocations import Revocation, Revocations
+from headgate.model import BundleRef, Exchange, Kind, Target, denied
+from headgate.proxy.guard import Guard
+from headgate.proxy.stages import Stages
 
 REVERSE = "reverse:http://10.0.0.9:9000"
+PEER = "127.0.0.1"
+"""Where mitmproxy's own test flows come from."""
 
 
 class Stage:
@@ -29,22 +48,33 @@ class Stage:
         self.now = issuer.now
         self.loopback = True
         self.key: DevelopmentKey | None = None
+        self.signer: AssertionKey | None = None
+        self.revocations: Revocations | None = Revocations.of(())
+        self.chains: dict[str, tuple[bytes, ...]] = {}
         self.names: set[str] = set()
+        self.own_ports: frozenset[int] = frozenset()
         self.ring = KeyRing(lambda: self.now)
-        self.identity = Identity(
-            self.exchanges,
+        self.identity = self.made(self.ring)
+
+    def made(self, ring: KeyRing, exchanges: Any = None) -> Identity:
+        sources = Sources(
             rules=lambda _: self.rules,
-            keys=self.ring,
-            clock=lambda: self.now,
             accepts_host=lambda exchange, host: exchange.request is not None and host in self.names,
             loopback_only=lambda: self.loopback,
+            own_ports=lambda: self.own_ports,
             development_key=lambda: self.key,
+            revocations=lambda: self.revocations,
+            signer=lambda _: self.signer,
+            certificates=lambda client_id: self.chains.get(client_id, ()),
         )
+        exchanges = self.exchanges if exchanges is None else exchanges
+        return Identity(exchanges, sources, ring, Replays(started=0.0), lambda: self.now)
 
     def flow(
         self, *headers: tuple[str, str], mode: str = REVERSE, client: Client | None = None, **changes: Any
     ) -> http.HTTPFlow:
         flow = tflow.tflow(resp=False)
+        flow.live = True
         flow.client_conn = client or flow.client_conn
         flow.client_conn.proxy_mode = mode_specs.ProxyMode.parse(mode)
         flow.client_conn.sni = None
@@ -61,14 +91,29 @@ class Stage:
         return flow
 
     def judge(self, flow: http.HTTPFlow) -> Exchange:
-        self.identity.requestheaders(flow)
+        """What becomes of a request for which nothing has to be waited for."""
+        assert self.identity.requestheaders(flow) is None
         return self.exchanges[flow.id]
 
-    def connect(self, *headers: tuple[str, str], client: Client | None = None, **changes: Any) -> http.HTTPFlow:
+    def tunnel(self, *headers: tuple[str, str], client: Client | None = None, **changes: Any) -> http.HTTPFlow:
         given = {"method": b"CONNECT", "scheme": b"", "authority": b"10.0.0.9:9000", "path": b"", **changes}
-        flow = self.flow(*headers, mode="regular", client=client, **given)
-        self.identity.http_connect(flow)
+        return self.flow(*headers, mode="regular", client=client, **given)
+
+    def connect(self, *headers: tuple[str, str], client: Client | None = None, **changes: Any) -> http.HTTPFlow:
+        flow = self.tunnel(*headers, client=client, **changes)
+        assert self.identity.http_connect(flow) is None
         return flow
+
+    def inner(self, opened: http.HTTPFlow, *headers: tuple[str, str]) -> http.HTTPFlow:
+        """A request in the tunnel that was opened."""
+        return self.flow(*headers, mode="regular", client=opened.client_conn)
+
+    def client(self, *holders: pki.Holder, peer: str = PEER) -> Client:
+        """A connection that began with these certificates."""
+        made = tflow.tclient_conn()
+        made.peername = (peer, 4711)
+        self.chains[made.id] = tuple(holder.der for holder in holders)
+        return made
 
     def exchange(self, flow: http.HTTPFlow) -> Exchange:
         return self.exchanges[flow.id]
@@ -162,7 +207,7 @@ def test_a_caller_without_a_valid_token_is_refused_and_its_token_is_gone(stage: 
 
 
 def test_an_anonymous_caller_is_one_without_a_token_and_never_one_with_a_bad_one(stage: Stage) -> None:
-    stage.rules = IdentityRules(stage.rules.providers, True, (), stage.rules.by_issuer)
+    stage.rules = replace(stage.rules, anonymous=True)
     exchange = stage.judge(stage.flow())
     assert exchange.refusal is None
     assert exchange.principal is not None
@@ -191,10 +236,18 @@ def test_other_listeners_are_refused(stage: Stage) -> None:
 
 
 def test_an_unknown_key_is_asked_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted: list[str] = []
-    monkeypatch.setattr(KeyRing, "want", lambda _, provider: wanted.append(provider.name))
+    wanted: list[tuple[str, str | None]] = []
+
+    def arrival(_ring: KeyRing, provider: Provider, kid: str | None) -> Awaitable[None] | None:
+        wanted.append((provider.name, kid))
+        return None
+
+    monkeypatch.setattr(KeyRing, "arrival", arrival)
     assert refusal(stage.judge(stage.flow(bearer(stage.issuer.token({"kid": "new"}))))) == (401, "unknown-key")
-    assert wanted == ["corp-sso"]
+    assert wanted == [("corp-sso", "new")]
+    stage.judge(stage.flow(bearer(stage.issuer.token())))
+    stage.judge(stage.flow(bearer("x.y.z")))
+    assert wanted == [("corp-sso", "new")]
 
 
 def test_keys_that_have_not_been_fetched_let_nobody_in(stage: Stage) -> None:
@@ -203,8 +256,7 @@ def test_keys_that_have_not_been_fetched_let_nobody_in(stage: Stage) -> None:
 
 
 def test_development_tokens_count_on_loopback_only(stage: Stage) -> None:
-    file = {"providers": [{"name": "dev", "preset": "development", "audiences": ["headgate-dev"]}]}
-    stage.rules = compile_identity(IdentityFile.model_validate(file), stage.folder)
+    stage.rules = identity(stage.folder, {"name": "dev", "preset": "development", "audiences": ["headgate-dev"]})
     key = DevelopmentKey.open(stage.folder)
     token = bearer(key.mint({"sub": "dev", "aud": "headgate-dev", "kind": "human"}, now=stage.now))
     assert refusal(stage.judge(stage.flow(token))) == (401, "keys-unavailable")
@@ -254,7 +306,7 @@ def test_each_request_in_a_tunnel_is_judged_anew(stage: Stage) -> None:
     client = opened.client_conn
     assert stage.judge(stage.flow(mode="regular", client=client)).refusal is None
     other = proxy_bearer(stage.issuer.token(sub="eve"))
-    assert refusal(stage.judge(stage.flow(other, mode="regular", client=client))) == (407, "two-tokens")
+    assert refusal(stage.judge(stage.flow(other, mode="regular", client=client))) == (407, "other-token")
     stage.now += 3600
     assert refusal(stage.judge(stage.flow(mode="regular", client=client))) == (407, "expired")
     stage.now -= 3600
@@ -299,3 +351,495 @@ def test_a_request_in_a_tunnel_goes_where_the_tunnel_leads(stage: Stage) -> None
     opened = stage.connect(proxy_bearer(stage.issuer.token()))
     flow = stage.flow(mode="regular", client=opened.client_conn, host="10.0.0.8")
     assert refusal(stage.judge(flow)) == (400, "authority-mismatch")
+
+
+def test_this_process_is_not_asked_through_itself(stage: Stage) -> None:
+    token = proxy_bearer(stage.issuer.token())
+    place, named = {"host": PEER, "port": 8082}, ("Host", f"{PEER}:8082")
+    opened = stage.connect(token, named, authority=b"127.0.0.1:8082", **place)
+    assert stage.exchange(opened).refusal is None
+    stage.own_ports = frozenset((8080, 8082))
+    opened = stage.connect(token, named, authority=b"127.0.0.1:8082", **place)
+    assert refusal(stage.exchange(opened)) == (400, "proxy-loop")
+    forward = stage.flow(token, named, mode="regular", **place)
+    assert refusal(stage.judge(forward)) == (400, "proxy-loop")
+
+
+# ---------------------------------------------------------------------------------------------------- what travels on
+
+
+IAP = {
+    "name": "iap",
+    "preset": "google-iap",
+    "audiences": ["/projects/123/global/backendServices/456"],
+}
+
+
+def iap_token(issuer: Any) -> str:
+    claims = {"iss": "https://cloud.google.com/iap", "aud": IAP["audiences"][0], "sub": "ana"}
+    claims |= {"iat": issuer.now - 10, "exp": issuer.now + 60}
+    token: str = issuer.sign({"alg": "ES256", "kid": "ec"}, claims)
+    return token
+
+
+def test_an_authorization_that_no_provider_reads_goes_on_untouched(stage: Stage) -> None:
+    stage.rules = identity(stage.folder, {**IAP, "jwks": stage.issuer.key_file(stage.folder)})
+    own = ("Authorization", "Basic dXBzdHJlYW06c2VjcmV0")
+    flow = stage.flow(
+        own, ("X-Goog-Iap-Jwt-Assertion", iap_token(stage.issuer)), ("X-Goog-Authenticated-User-Id", "eve")
+    )
+    assert stage.judge(flow).refusal is None
+    assert flow.request.headers.fields == ((b"Host", b"10.0.0.9:9000"), (b"Authorization", own[1].encode()))
+    assert refusal(stage.judge(stage.flow(own))) == (401, "no-token")
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_the_token_travels_on_where_the_rules_say_so_and_is_seen_by_none(stage: Stage, drop: bool) -> None:
+    file = {"forward": {"key": "env:KEY", "drop_token": drop}}
+    access = {**IAP, "as": "workload", "jwks": "file:keys.json"}
+    stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), access, **file)
+    shown = (bearer(stage.issuer.token()), ("X-Goog-Iap-Jwt-Assertion", iap_token(stage.issuer)))
+    flow = stage.flow(*shown, ("X-Headgate-Assertion", "forged"), ("X-Goog-Authenticated-User-Id", "eve"))
+    exchange = stage.judge(flow)
+    assert exchange.refusal is None
+    assert exchange.request is not None
+    assert exchange.request.headers == (("host", "10.0.0.9:9000"),)
+    travelled = () if drop else tuple((name.encode(), value.encode()) for name, value in shown)
+    assert flow.request.headers.fields == ((b"Host", b"10.0.0.9:9000"), *travelled)
+
+
+def test_a_proof_of_possession_is_for_the_path_that_goes_on(stage: Stage) -> None:
+    binding = {"dpop": "required", "public_url": "https://guard.example.com"}
+    stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), session_binding=binding)
+    token = stage.issuer.bound_token()
+    shown = [("Authorization", f"DPoP {token}"), ("DPoP", stage.issuer.proof(token).decode())]
+    flow = stage.flow(*shown, path=b"/%76%31/x?q=1")
+    assert stage.judge(flow).refusal is None
+    assert [name for name, _ in flow.request.headers.fields] == [b"Host"]
+    assert refusal(stage.judge(stage.flow(*shown))) == (401, "proof-replayed")
+    fresh = ("DPoP", stage.issuer.proof(token, jti="proof-0002").decode())
+    assert refusal(stage.judge(stage.flow(shown[0], fresh, path=b"/v1/y"))) == (401, "proof-url-mismatch")
+    assert refusal(stage.judge(stage.flow(shown[0], fresh, method=b"PUT"))) == (401, "proof-method-mismatch")
+    assert refusal(stage.judge(stage.flow(proxy_bearer(token), fresh, mode="regular"))) == (407, "proof-missing")
+
+
+def test_what_is_revoked_counts_for_the_next_request(stage: Stage) -> None:
+    token = bearer(stage.issuer.token(sid="s1"))
+    assert stage.judge(stage.flow(token)).refusal is None
+    lost = Revocation(1, "session", None, "s1", "lost", stage.now, stage.now + 60, "ops")
+    stage.revocations = Revocations.of([lost])
+    assert refusal(stage.judge(stage.flow(token))) == (401, "revoked")
+    stage.revocations = None
+    assert refusal(stage.judge(stage.flow(token))) == (401, "revocations-unknown")
+
+
+# ------------------------------------------------------------------------------------------------- where a caller is
+
+
+def test_a_peer_that_nobody_listed_is_where_it_is(stage: Stage) -> None:
+    flow = stage.flow(bearer(stage.issuer.token()), ("X-Forwarded-For", "203.0.113.9"))
+    exchange = stage.judge(flow)
+    assert exchange.request is not None
+    assert (exchange.source, exchange.request.source) == (PEER, PEER)
+    assert "X-Forwarded-For" not in flow.request.headers
+
+
+def test_a_listed_peer_is_believed_about_who_is_behind_it(stage: Stage) -> None:
+    rules = identity(stage.folder, stage.issuer.written(stage.folder), trusted_proxies=[PEER, "10.0.0.0/8"])
+    stage.rules, token = rules, bearer(stage.issuer.token())
+    for hops, source in (
+        ([], PEER),
+        (["203.0.113.9"], "203.0.113.9"),
+        (["198.51.100.7, 203.0.113.9"], "203.0.113.9"),
+        (["198.51.100.7", "203.0.113.9, 10.1.2.3"], "203.0.113.9"),
+        (["10.1.2.3"], "10.1.2.3"),
+    ):
+        flow = stage.flow(token, *(("X-Forwarded-For", hop) for hop in hops))
+        exchange = stage.judge(flow)
+        assert exchange.request is not None
+        assert (exchange.source, exchange.request.source) == (source, source)
+        assert "X-Forwarded-For" not in flow.request.headers
+    exchange = stage.judge(stage.flow(token, ("X-Forwarded-For", "203.0.113.9, nonsense")))
+    assert refusal(exchange) == (400, "forwarded-for")
+    assert (exchange.request, exchange.principal) == (None, None)
+
+
+def test_inside_a_tunnel_nobody_says_where_the_caller_is(stage: Stage) -> None:
+    """The peer wrote the header of its CONNECT; those inside are the caller's own."""
+    stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), trusted_proxies=[PEER])
+    token, forged = proxy_bearer(stage.issuer.token()), ("X-Forwarded-For", "10.0.0.1")
+    for hops, source in (([("X-Forwarded-For", "203.0.113.9")], "203.0.113.9"), ([], PEER)):
+        opened = stage.connect(token, *hops)
+        assert stage.exchange(opened).source == source
+        inner = stage.inner(opened, forged)
+        exchange = stage.judge(inner)
+        assert exchange.refusal is None
+        assert exchange.request is not None
+        assert (exchange.source, exchange.request.source) == (source, source)
+        assert "X-Forwarded-For" not in inner.request.headers
+
+
+# ------------------------------------------------------------------------------------------------------- certificates
+
+
+CA = pki.authority("corp")
+WEB, OTHER = (pki.issue(name, CA, pki.uri(f"spiffe://prod.example/{name}")) for name in ("web", "other"))
+
+
+@pytest.fixture
+def mesh(stage: Stage) -> Stage:
+    (stage.folder / "ca.pem").write_bytes(CA.pem)
+    mtls = {"name": "mesh", "preset": "mtls", "ca": "file:ca.pem"}
+    xfcc = {"name": "envoy", "preset": "forwarded-client-cert"}
+    stage.rules = identity(stage.folder, mtls, xfcc, trusted_proxies=["10.0.0.1"])
+    return stage
+
+
+def caller_of(exchange: Exchange) -> str:
+    assert exchange.refusal is None
+    assert exchange.principal is not None
+    return exchange.principal.id
+
+
+def test_the_certificate_of_the_connection_proves_who_calls(mesh: Stage) -> None:
+    assert caller_of(mesh.judge(mesh.flow(client=mesh.client(WEB, CA)))) == "spiffe://prod.example/web"
+    assert refusal(mesh.judge(mesh.flow(client=mesh.client()))) == (401, "no-token")
+    assert refusal(mesh.judge(mesh.flow(client=mesh.client(CA)))) == (401, "certificate-unfit")
+    stranger = pki.issue("web", pki.authority("corp"), pki.uri("spiffe://prod.example/web"))
+    assert refusal(mesh.judge(mesh.flow(client=mesh.client(stranger)))) == (401, "certificate-untrusted")
+
+
+def test_the_list_that_mitmproxy_keeps_proves_nothing(mesh: Stage) -> None:
+    """It lacks what cannot be read, so another's certificate may come to stand first."""
+    client = mesh.client()
+    client.certificate_list = [certs.Cert(WEB.certificate)]
+    assert refusal(mesh.judge(mesh.flow(client=client))) == (401, "no-token")
+
+
+def test_a_tunnel_has_the_certificate_that_its_connect_came_with(mesh: Stage) -> None:
+    opened = mesh.connect(client=mesh.client(WEB))
+    assert caller_of(mesh.exchange(opened)) == "spiffe://prod.example/web"
+    mesh.chains[opened.client_conn.id] = (OTHER.der,)
+    assert caller_of(mesh.judge(mesh.inner(opened))) == "spiffe://prod.example/web"
+    mesh.identity.client_disconnected(opened.client_conn)
+    del mesh.chains[opened.client_conn.id]
+    assert refusal(mesh.judge(mesh.inner(opened))) == (407, "no-token")
+
+
+def test_a_tunnel_opened_without_a_certificate_gets_none_later(mesh: Stage) -> None:
+    mesh.rules = replace(mesh.rules, anonymous=True)
+    opened = mesh.connect(client=mesh.client())
+    mesh.chains[opened.client_conn.id] = (WEB.der,)
+    exchange = mesh.judge(mesh.inner(opened))
+    assert exchange.principal is not None
+    assert exchange.principal.kind is Kind.ANONYMOUS
+
+
+def test_a_certificate_that_no_provider_asks_for_is_not_looked_at(stage: Stage) -> None:
+    assert refusal(stage.judge(stage.flow(client=stage.client(WEB)))) == (401, "no-token")
+    token = bearer(stage.issuer.token())
+    assert caller_of(stage.judge(stage.flow(token, client=stage.client(WEB)))) == "ana"
+
+
+def test_what_envoy_says_counts_from_a_listed_peer_only(mesh: Stage) -> None:
+    said = ("X-Forwarded-Client-Cert", "URI=spiffe://prod.example/web")
+    assert refusal(mesh.judge(mesh.flow(said))) == (401, "no-token")
+    listed = mesh.client(peer="10.0.0.1")
+    flow = mesh.flow(said, client=listed)
+    assert caller_of(mesh.judge(flow)) == "spiffe://prod.example/web"
+    assert "X-Forwarded-Client-Cert" not in flow.request.headers
+    assert refusal(mesh.judge(mesh.flow(said, said, client=listed))) == (400, "duplicate-header")
+    assert refusal(mesh.judge(mesh.flow(said, mode="regular", client=listed))) == (407, "no-token")
+
+
+# -------------------------------------------------------------------------------------------- what the upstream is told
+
+
+def assertion_key() -> AssertionKey:
+    private = ec.generate_private_key(ec.SECP256R1())
+    return AssertionKey.from_pem(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def vouching(stage: Stage, **forward: Any) -> None:
+    stage.signer = assertion_key()
+    written = {"key": "env:KEY", **forward}
+    stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), forward=written)
+
+
+def judged_for(stage: Stage, target: str, *headers: tuple[str, str]) -> tuple[http.HTTPFlow, Exchange]:
+    flow = stage.flow(bearer(stage.issuer.token(groups=["support"])), *headers)
+    exchange = stage.judge(flow)
+    exchange.target = Target(target)
+    return flow, exchange
+
+
+def test_the_upstream_is_told_who_calls_in_place_of_whatever_the_caller_said(stage: Stage) -> None:
+    vouching(stage, issuer="https://guard.example.com", ttl="30s")
+    assert stage.signer is not None
+    flow, exchange = judged_for(stage, "payments-prod", ("X-Headgate-Assertion", "forged"))
+    assert "X-Headgate-Assertion" not in flow.request.headers
+    stage.identity.vouch(flow)
+    assert exchange.refusal is None
+    (told,) = flow.request.headers.get_all("x-headgate-assertion")
+    claims = jwt.decode(
+        told,
+        jwt.PyJWK(dict(stage.signer.jwk)).key,
+        ["ES256"],
+        audience="payments-prod",
+        issuer="https://guard.example.com",
+        options={"verify_exp": False, "verify_iat": False},
+    )
+    assert (claims["sub"], claims["kind"], claims["groups"]) == ("ana", "human", ["support"])
+    assert (claims["jti"], claims["iat"], claims["exp"]) == ("id", stage.now, stage.now + 30)
+
+
+def test_what_another_script_wrote_into_that_header_is_replaced(stage: Stage) -> None:
+    vouching(stage, header="X-Headgate-Caller")
+    flow, _ = judged_for(stage, "payments-prod")
+    for name in ("X-Headgate-Caller", "x-headgate-caller"):
+        flow.request.headers.add(name, "forged")
+    stage.identity.vouch(flow)
+    (told,) = flow.request.headers.get_all("X-Headgate-Caller")
+    assert told.count(".") == 2
+    assert "X-Headgate-Assertion" not in flow.request.headers
+
+
+def test_where_nothing_can_be_said_the_request_does_not_go_on(stage: Stage) -> None:
+    vouching(stage)
+    flow, exchange = judged_for(stage, "payments-prod")
+    exchange.target = None
+    stage.identity.vouch(flow)
+    assert refusal(exchange) == (503, "assertion-unavailable")
+    stage.signer = None
+    flow, exchange = judged_for(stage, "payments-prod")
+    stage.identity.vouch(flow)
+    assert refusal(exchange) == (503, "assertion-unavailable")
+    assert "X-Headgate-Assertion" not in flow.request.headers
+
+
+def test_what_would_be_too_long_for_the_upstream_is_not_cut_short(stage: Stage) -> None:
+    """It fails, and the guard refuses what fails: without some of its groups the caller would be another one."""
+    vouching(stage)
+    claims = {**stage.issuer.claims(), "groups": ["\xe9" * 1000, "\xe8" * 900]}
+    signed = stage.issuer.sign({"alg": "ES256", "kid": "ec"}, json.dumps(claims, ensure_ascii=False).encode())
+    flow = stage.flow(bearer(signed))
+    exchange = stage.judge(flow)
+    assert caller_of(exchange) == "ana"
+    exchange.target = Target("payments-prod")
+    with pytest.raises(HeadgateError, match="longer than 8 KiB"):
+        stage.identity.vouch(flow)
+    assert "X-Headgate-Assertion" not in flow.request.headers
+
+
+def test_without_forward_nothing_is_said(stage: Stage) -> None:
+    stage.signer = assertion_key()
+    flow, exchange = judged_for(stage, "payments-prod")
+    before = flow.request.headers.fields
+    stage.identity.vouch(flow)
+    assert (exchange.refusal, flow.request.headers.fields) == (None, before)
+
+
+# ------------------------------------------------------------------------------------------------- waiting for a key
+
+
+JWKS = "https://sso.example.com/jwks.json"
+
+
+class Rotating(Stage):
+    """A stage whose keys are fetched, in virtual time."""
+
+    def __init__(self, issuer: Any, folder: Path) -> None:
+        super().__init__(issuer, folder)
+        self.endpoint = Endpoint()
+        self.rules = issuer.rules(folder, jwks=JWKS)
+        self.ring = self.endpoint.ring(*self.rules.providers)
+        self.identity = self.made(self.ring)
+
+    def publish(self, *names: str) -> None:
+        self.endpoint.answers["/jwks.json"] = 200, self.issuer.jwks(*names)
+
+    def token(self, key: str = "ec") -> str:
+        self.now = clock()
+        token: str = self.issuer.token(key=key)
+        return token
+
+
+@pytest.fixture
+def rotating(issuer: Any, tmp_path: Path) -> Rotating:
+    return Rotating(issuer, tmp_path)
+
+
+def test_a_request_waits_for_the_key_that_its_token_names(rotating: Rotating) -> None:
+    rotating.publish("ec")
+    rotating.endpoint.takes = 1.0
+
+    async def test() -> None:
+        async with running(rotating.ring):
+            flow = rotating.flow(bearer(rotating.token()))
+            pending = rotating.identity.requestheaders(flow)
+            assert pending is not None
+            assert (rotating.exchange(flow).principal, rotating.exchange(flow).refusal) == (None, None)
+            await pending
+            assert now() == 1.0
+            assert caller_of(rotating.exchange(flow)) == "ana"
+            assert rotating.judge(rotating.flow(bearer(rotating.token()))).refusal is None
+
+    run(test)
+
+
+def test_a_rotation_drops_nobody(rotating: Rotating) -> None:
+    rotating.publish("ec")
+
+    async def test() -> None:
+        async with running(rotating.ring):
+            await asyncio.sleep(60)
+            rotating.publish("ec", "stranger")
+            flows = [rotating.flow(bearer(rotating.token("stranger"))) for _ in range(3)]
+            waiting = [rotating.identity.requestheaders(flow) for flow in flows]
+            await asyncio.gather(*filter(None, waiting))
+            assert [caller_of(rotating.exchange(flow)) for flow in flows] == ["ana"] * 3
+            assert now() < 60 + KEY_PATIENCE
+            assert len(rotating.endpoint.asked) == 2
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("published", "takes", "reason", "after"),
+    [
+        (["ec"], 60.0, "keys-unavailable", KEY_PATIENCE),
+        (["rsa"], 1.0, "unknown-key", 1.0),
+        ([], 1.0, "keys-unavailable", 1.0),
+    ],
+    ids=["too late", "without it", "unusable"],
+)
+def test_a_key_that_does_not_come_is_not_waited_for_any_longer(
+    rotating: Rotating, published: list[str], takes: float, reason: str, after: float
+) -> None:
+    rotating.publish(*published)
+    rotating.endpoint.takes = takes
+
+    async def test() -> None:
+        async with running(rotating.ring):
+            flow = rotating.flow(bearer(rotating.token()))
+            pending = rotating.identity.requestheaders(flow)
+            assert pending is not None
+            await pending
+            assert now() == after
+            assert refusal(rotating.exchange(flow)) == (401, reason)
+            assert rotating.exchange(flow).principal is None
+
+    run(test)
+
+
+def test_a_tunnel_waits_for_a_key_too_and_leads_nowhere_until_then(rotating: Rotating) -> None:
+    rotating.publish("ec")
+    rotating.endpoint.takes = 1.0
+
+    async def test() -> None:
+        async with running(rotating.ring):
+            opened = rotating.tunnel(proxy_bearer(rotating.token()))
+            pending = rotating.identity.http_connect(opened)
+            assert pending is not None
+            assert refusal(rotating.judge(rotating.inner(opened))) == (407, "no-token")
+            await pending
+            assert rotating.exchange(opened).refusal is None
+            assert caller_of(rotating.judge(rotating.inner(opened))) == "ana"
+            rotating.publish("rsa")
+            late = rotating.tunnel(proxy_bearer(rotating.token("stranger")))
+            pending = rotating.identity.http_connect(late)
+            assert pending is not None
+            await pending
+            assert refusal(rotating.exchange(late)) == (407, "unknown-key")
+            assert refusal(rotating.judge(rotating.inner(late))) == (407, "no-token")
+
+    run(test)
+
+
+def test_what_expires_while_it_waits_is_refused(rotating: Rotating) -> None:
+    rotating.publish("ec")
+    rotating.endpoint.takes = 1.0
+
+    async def test() -> None:
+        async with running(rotating.ring):
+            rotating.now = clock()
+            flow = rotating.flow(bearer(rotating.issuer.token(exp=int(rotating.now) + 1)))
+            pending = rotating.identity.requestheaders(flow)
+            assert pending is not None
+            rotating.now += 60
+            await pending
+            assert refusal(rotating.exchange(flow)) == (401, "expired")
+
+    run(test)
+
+
+class Guarded:
+    """The guard around a stage, with another behind it that notes whom it saw."""
+
+    def __init__(self, stage: Rotating) -> None:
+        self.guard, self.seen = Guard(clock), list[str]()
+        identity = stage.made(stage.ring, self.guard.exchanges)
+        behind = (("policy", self.behind),)
+        ways = ((("identity", identity.http_connect), *behind), (("identity", identity.requestheaders), *behind))
+        self.guard.begin(Stages(*ways, (), (), (), identity.client_disconnected), lambda: BundleRef("n", "1", "0"))
+
+    def behind(self, flow: http.HTTPFlow) -> None:
+        self.seen.append(caller_of(self.guard.exchanges[flow.id]))
+
+    def judged(self, event: HttpConnectHook | HttpRequestHeadersHook) -> asyncio.Task[bool]:
+        async def judged() -> bool:
+            verdict = self.guard.before(event)
+            return verdict if isinstance(verdict, bool) else await verdict
+
+        return asyncio.create_task(judged())
+
+
+def test_the_stages_behind_come_after_the_key(rotating: Rotating) -> None:
+    rotating.publish("ec")
+    rotating.endpoint.takes = 1.0
+
+    async def test() -> None:
+        guarded = Guarded(rotating)
+        async with running(rotating.ring):
+            flow = rotating.flow(bearer(rotating.token()))
+            task = guarded.judged(HttpRequestHeadersHook(flow))
+            await asyncio.sleep(0.5)
+            assert (guarded.seen, task.done()) == ([], False)
+            assert await task is True
+            assert guarded.seen == ["ana"]
+            assert guarded.guard.exchanges[flow.id].refusal is None
+            late = rotating.flow(bearer(rotating.token("stranger")))
+            assert await guarded.judged(HttpRequestHeadersHook(late)) is True
+            assert refusal(guarded.guard.exchanges[late.id]) == (401, "unknown-key")
+            assert guarded.seen == ["ana"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("hook", [HttpConnectHook, HttpRequestHeadersHook])
+def test_waiting_that_is_cut_short_is_a_refusal(rotating: Rotating, hook: Any) -> None:
+    """mitmproxy cancels hooks of a client that has gone, or when it ends."""
+    rotating.publish("ec")
+    rotating.endpoint.takes = 1.0
+
+    async def test() -> None:
+        guarded = Guarded(rotating)
+        async with running(rotating.ring):
+            token = rotating.token()
+            flow = (
+                rotating.flow(bearer(token)) if hook is HttpRequestHeadersHook else rotating.tunnel(proxy_bearer(token))
+            )
+            task = guarded.judged(hook(flow))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            assert await task is True
+            exchange = guarded.guard.exchanges[flow.id]
+            assert refusal(exchange) == (503, "identity-failed")
+            assert (exchange.principal, exchange.error, guarded.seen) == (None, "CancelledError", [])
+            assert flow.response is not None
+            assert flow.response.status_code == 503
+            inner = rotating.inner(flow)
+            assert await guarded.judged(HttpRequestHeadersHook(inner)) is True
+            assert refusal(guarded.guard.exchanges[inner.id]) == (407, "no-token")
+
+    run(test)

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.identity.conftest import identity as compiled
 
 from headgate.errors import InvalidRules
+from headgate.identity.assertion import Forward
+from headgate.identity.dpop import SessionBinding
 from headgate.identity.jwks import ALGORITHMS
-from headgate.identity.presets import DEVELOPMENT_ISSUER
-from headgate.identity.rules import Algorithm, IdentityFile, IdentityRules, compile_identity
+from headgate.identity.presets import DEVELOPMENT_ISSUER, PRESETS
+from headgate.identity.provider_rules import Algorithm, ProviderSpec
+from headgate.identity.rules import IdentityFile
+from headgate.identity.sources import KeySource
 
 OIDC = {
     "name": "corp",
@@ -25,10 +30,6 @@ OIDC = {
 DEVELOPMENT = {"name": "dev", "preset": "development", "audiences": ["headgate-dev"]}
 
 
-def compiled(folder: Path, *providers: dict[str, Any], **file: Any) -> IdentityRules:
-    return compile_identity(IdentityFile.model_validate({"providers": list(providers), **file}), folder)
-
-
 def problems(folder: Path, *providers: dict[str, Any], **file: Any) -> list[tuple[tuple[Any, ...], str]]:
     with pytest.raises(InvalidRules) as caught:
         compiled(folder, *providers, **file)
@@ -38,26 +39,32 @@ def problems(folder: Path, *providers: dict[str, Any], **file: Any) -> list[tupl
 def test_a_provider_is_compiled_as_written(tmp_path: Path) -> None:
     rules = compiled(tmp_path, {**OIDC, "max_lifetime": "1h", "clock_skew": "1m"})
     (provider,) = rules.providers
-    assert (provider.name, provider.issuer, provider.jwks_url) == ("corp", OIDC["issuer"], OIDC["jwks"])
+    assert (provider.name, provider.issuer) == ("corp", OIDC["issuer"])
+    assert provider.keys == KeySource(jwks="https://sso.example.com/jwks.json")
     assert (provider.audiences, provider.algorithms) == ({"payments"}, {"ES256"})
     assert (provider.max_lifetime, provider.clock_skew) == (3600, 60)
-    assert rules.by_issuer == {OIDC["issuer"]: provider}
+    assert provider.names == {OIDC["issuer"]}
+    assert rules.places == {"authorization": (provider,)}
     assert (rules.anonymous, rules.files) == (False, ())
 
 
 def test_defaults_are_the_safe_ones(tmp_path: Path) -> None:
     rules = compiled(tmp_path, OIDC)
-    assert (rules.anonymous, rules.providers[0].clock_skew, rules.providers[0].max_lifetime) == (False, 30, None)
+    (provider,) = rules.providers
+    assert (rules.anonymous, provider.clock_skew, provider.max_lifetime, provider.workload) == (False, 30, None, False)
+    assert (rules.forward, rules.releases, rules.binding.dpop) == (None, None, "off")
+    assert not rules.trusted_proxies.trusts("127.0.0.1")
     assert compiled(tmp_path, anonymous="allow").anonymous
 
 
 def test_the_development_provider_needs_a_name_and_an_audience_only(tmp_path: Path) -> None:
     (provider,) = compiled(tmp_path, DEVELOPMENT).providers
     assert (provider.issuer, provider.algorithms) == (DEVELOPMENT_ISSUER, {"ES256"})
-    assert (provider.jwks_url, provider.static_keys) == (None, None)
+    assert provider.keys == KeySource()
+    assert not provider.keys.fetched
 
 
-@pytest.mark.parametrize("key", ["issuer", "jwks", "algorithms", "kind"])
+@pytest.mark.parametrize("key", ["issuer", "audiences", "algorithms", "kind"])
 def test_an_oidc_provider_without_what_makes_it_safe_is_refused(tmp_path: Path, key: str) -> None:
     ((where, message),) = problems(tmp_path, {name: value for name, value in OIDC.items() if name != key})
     assert where == ("providers", 0)
@@ -89,6 +96,18 @@ def test_what_a_preset_fixes_cannot_be_set(tmp_path: Path, key: str) -> None:
         ({"kind": [{"claims": {"/azp": 1.5}, "is": "ci"}]}, ("kind", 0, "claims", "/azp")),
         ({"kind": [{"claims": {"/azp": []}, "is": "ci"}]}, ("kind", 0, "claims", "/azp")),
         ({"claims": {"name": "sub"}}, ("claims", "name", "[key]")),
+        ({"claims": {"id": ""}}, ("claims", "id")),
+        ({"environment": []}, ("environment",)),
+        ({"environment": ""}, ("environment", 0, "is")),
+        ({"environment": [{"claims": {"/org": 7}}]}, ("environment", 0, "is")),
+        ({"environment": [{"claims": {"/org": None}, "is": "prod"}]}, ("environment", 0, "claims", "/org")),
+        ({"require": {}}, ("require",)),
+        ({"require": {"azp": []}}, ("require", "azp")),
+        ({"require": {"azp": {"is": "web"}}}, ("require", "azp")),
+        ({"require": {"level": 1.5}}, ("require", "level")),
+        ({"signers": []}, ("signers",)),
+        ({"as": "admin"}, ("as",)),
+        ({"role": "workload"}, ("role",)),
         ({"max_lifetime": "1 hour"}, ("max_lifetime",)),
         ({"max_lifetime": 60}, ("max_lifetime",)),
         ({"clock_skew": "-1s"}, ("clock_skew",)),
@@ -120,7 +139,7 @@ def test_a_value_of_another_form_is_refused_where_it_stands(changes: dict[str, A
         ({"jwks": "file:../keys.json"}, ("jwks",), "not inside the bundle's folder"),
         ({"jwks": "file:/etc/keys.json"}, ("jwks",), "not inside the bundle's folder"),
         ({"jwks": "file:"}, ("jwks",), "not inside the bundle's folder"),
-        ({"jwks": "file:missing.json"}, ("jwks",), "key file `missing.json` cannot be read: no such file"),
+        ({"jwks": "file:missing.json"}, ("jwks",), "file `missing.json` cannot be read: no such file"),
         ({"jwks": "file:."}, ("jwks",), "not inside the bundle's folder"),
     ],
 )
@@ -135,7 +154,7 @@ def test_what_could_not_work_is_refused_where_it_stands(
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000"])
 def test_keys_may_come_without_tls_from_this_machine(tmp_path: Path, host: str) -> None:
     url = f"http://{host}/jwks.json"
-    assert compiled(tmp_path, {**OIDC, "jwks": url}).providers[0].jwks_url == url
+    assert compiled(tmp_path, {**OIDC, "jwks": url}).providers[0].keys == KeySource(jwks=url)
 
 
 def test_a_key_file_is_read_when_the_rules_are(tmp_path: Path, issuer: Any) -> None:
@@ -143,8 +162,9 @@ def test_a_key_file_is_read_when_the_rules_are(tmp_path: Path, issuer: Any) -> N
     (tmp_path / "keys" / "corp.json").write_bytes(issuer.jwks("ec"))
     rules = compiled(tmp_path, {**OIDC, "jwks": "file:keys/corp.json"})
     assert rules.files == (tmp_path / "keys" / "corp.json",)
-    keys = rules.providers[0].static_keys
+    keys = rules.providers[0].keys.static
     assert keys is not None
+    assert not rules.providers[0].keys.fetched
     assert [key.kid for key in keys.keys] == ["ec"]
 
 
@@ -160,7 +180,7 @@ def test_a_key_file_that_cannot_be_used_is_a_problem_that_quotes_nothing(tmp_pat
 def test_a_folder_is_no_key_file(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     ((_, message),) = problems(tmp_path, {**OIDC, "jwks": "file:keys"})
-    assert message == "key file `keys` cannot be read: is a directory"
+    assert message == "file `keys` cannot be read: is a directory"
 
 
 def test_a_pipe_or_a_device_is_no_key_file_and_is_not_waited_for(tmp_path: Path) -> None:
@@ -168,7 +188,7 @@ def test_a_pipe_or_a_device_is_no_key_file_and_is_not_waited_for(tmp_path: Path)
     (tmp_path / "device").symlink_to("/dev/zero")
     for name in ("pipe", "device"):
         ((_, message),) = problems(tmp_path, {**OIDC, "jwks": f"file:{name}"})
-        assert message == f"key file `{name}` cannot be read: not a file"
+        assert message == f"file `{name}` cannot be read: not a file"
 
 
 def test_two_providers_differ_in_name_and_issuer(tmp_path: Path) -> None:
@@ -185,17 +205,40 @@ def test_two_providers_differ_in_name_and_issuer(tmp_path: Path) -> None:
     assert problems(tmp_path, DEVELOPMENT, squatter)[0][0] == ("providers", 1, "issuer")
 
 
-def test_rules_that_let_nobody_in_are_refused(tmp_path: Path) -> None:
-    assert [where for where, _ in problems(tmp_path)] == [("providers",)]
+def test_each_block_is_compiled_into_the_rules(tmp_path: Path) -> None:
+    forward = {"key": "env:KEY", "ttl": "30s", "drop_token": False}
+    binding = {"dpop": "required", "public_url": "https://guard.example.com/"}
+    rules = compiled(tmp_path, OIDC, forward=forward, session_binding=binding, trusted_proxies=["10.0.0.0/8"])
+    assert rules.forward == Forward("X-Headgate-Assertion", "headgate", ("env:KEY",), 30.0, drop_token=False)
+    assert rules.binding == SessionBinding("required", "https://guard.example.com")
+    assert (rules.trusted_proxies.trusts("10.1.2.3"), rules.trusted_proxies.trusts("11.1.2.3")) == (True, False)
+
+
+@pytest.mark.parametrize("providers", [(), ({**OIDC, "as": "workload"},)], ids=["none", "of workloads only"])
+def test_rules_that_let_nobody_in_are_refused(tmp_path: Path, providers: tuple[dict[str, Any], ...]) -> None:
+    assert problems(tmp_path, *providers) == [
+        (("providers",), "no provider says who calls, and anonymous callers are refused: nobody could call")
+    ]
+    assert compiled(tmp_path, *providers, anonymous="allow").anonymous
 
 
 def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     bad = {**OIDC, "jwks": "keys.json", "clock_skew": "1h", "claims": {"id": "/~"}}
-    assert len(problems(tmp_path, bad, {**bad, "issuer": None} | {"issuer": "https://two.example", "name": "two"})) == 6
+    other = {**bad, "issuer": "https://two.example", "name": "two"}
+    assert [where for where, _ in problems(tmp_path, bad, other)] == [
+        ("providers", at, *where) for at in (0, 1) for where in (("claims", "id"), ("clock_skew",), ("jwks",))
+    ]
+    files = {"releases": {"file": "none.json", "keys": ["none.pub"]}, "forward": {"key": ["env:A", "env:A"]}}
+    places = [where for where, _ in problems(tmp_path, bad, other, trusted_proxies=["x"], **files)]
+    assert places[6:] == [("releases", "keys", 0), ("releases", "file"), ("trusted_proxies", 0), ("forward", "key")]
 
 
 def test_the_algorithms_of_the_schema_are_those_that_can_be_verified() -> None:
     assert set(Algorithm.__args__) == ALGORITHMS
+
+
+def test_the_presets_of_the_schema_are_those_of_the_table() -> None:
+    assert set(ProviderSpec.model_fields["preset"].annotation.__args__) == set(PRESETS)  # type: ignore[union-attr]
 
 
 def test_the_schema_can_be_printed() -> None:

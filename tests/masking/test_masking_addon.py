@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from headgate.model import (
     MaskCount,
     Principal,
     Request,
+    Session,
     Target,
     denied,
     malformed,
@@ -92,6 +94,17 @@ def run(loop: asyncio.Runner, workers: Workers) -> Callable[..., Case]:
 def run_alone() -> Callable[..., Case]:
     """The case after masking without any worker: whoever needs one is refused."""
     return lambda case, hook="response": asyncio.run(case.masked(Workers(), hook))
+
+
+@pytest.mark.parametrize(("started", "masked"), [(1_900.0, b'{"ssn": 1}'), (1_901.0, b'{"ssn": "[REDACTED]"}')])
+def test_a_session_is_as_old_as_it_was_when_the_request_came(
+    started: float, masked: bytes, run_alone: Callable[..., Case]
+) -> None:
+    old = {"not": {"principal": {"session": {"max_age": "15m"}}}}
+    case = Case(FIELDS | {"match": old}, body=b'{"ssn": 1}')
+    case.exchange.started = started
+    case.exchange.principal = replace(ANA, session=Session(issued_at=1_000.0))
+    assert run_alone(case).raw_content == masked
 
 
 def test_the_caller_gets_the_masked_response(run: Callable[..., Case]) -> None:

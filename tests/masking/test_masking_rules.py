@@ -1,5 +1,6 @@
 """masking.yaml: what compiles to which plan, and what every mistake is told."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from headgate.errors import InvalidRules
 from headgate.masking.due import due
 from headgate.masking.plan import Operator, Plan, Wanted
 from headgate.masking.rules import MaskingFile, MaskingRules, compile_masking
-from headgate.model import Kind, Principal, Request, Target
+from headgate.model import Kind, Principal, Request, Session, Target
 
 TARGETS = frozenset({"customers", "payments"})
 ANA = Principal("ana", Kind.HUMAN, "corp", groups=frozenset({"support"}))
@@ -123,6 +124,7 @@ def test_what_this_version_does_not_know_is_an_error(mask: dict[str, Any]) -> No
 # -- which masks are due -----------------------------------------------------------------------------------------------
 
 EMAIL = {"detect": ["EMAIL_ADDRESS"]}
+NOW = 2_000_000.0
 
 
 def test_a_mask_is_due_where_its_match_holds() -> None:
@@ -131,7 +133,7 @@ def test_a_mask_is_due_where_its_match_holds() -> None:
         {"fields": ["$.a"], "match": {"principal": {"groups": ["support"]}, "path": "/v1/customers/{id}"}},
         {"fields": ["$.b"], "match": {"method": "write"}},
     )
-    plan = due(rules, ANA, REQUEST, PAYMENTS)
+    plan = due(rules, ANA, REQUEST, PAYMENTS, now=NOW)
     assert plan is not None
     assert [path for path, _ in plan.paths] == ["$.a"]
     assert plan.entities == ("EMAIL_ADDRESS",)
@@ -139,22 +141,29 @@ def test_a_mask_is_due_where_its_match_holds() -> None:
 
 def test_none_is_due_where_none_holds() -> None:
     rules = _compile({**EMAIL, "match": {"host": "other.internal"}})
-    assert due(rules, ANA, REQUEST, PAYMENTS) is None
+    assert due(rules, ANA, REQUEST, PAYMENTS, now=NOW) is None
 
 
 def test_a_mask_is_due_where_it_cannot_be_known_whether_it_holds() -> None:
     rules = _compile({**EMAIL, "match": {"not": {"principal": {"owner": "ben"}}}})
-    assert due(rules, ANA, REQUEST, PAYMENTS) is not None
+    assert due(rules, ANA, REQUEST, PAYMENTS, now=NOW) is not None
+
+
+@pytest.mark.parametrize(("issued_at", "masked"), [(NOW - 900, False), (NOW - 901, True), (None, True)])
+def test_a_mask_may_be_due_for_sessions_that_are_old_or_of_unknown_age(issued_at: float | None, masked: bool) -> None:
+    rules = _compile({**EMAIL, "match": {"not": {"principal": {"session": {"max_age": "15m"}}}}})
+    caller = replace(ANA, session=Session(issued_at=issued_at))
+    assert (due(rules, caller, REQUEST, PAYMENTS, now=NOW) is not None) is masked
 
 
 def test_every_mask_is_due_while_caller_target_or_request_are_not_known() -> None:
     rules = _compile({**EMAIL, "match": {"host": "other.internal"}}, {"fields": ["$.a"], "match": {"method": "PUT"}})
     for known in ((None, REQUEST, PAYMENTS), (ANA, None, PAYMENTS), (ANA, REQUEST, None), (None, None, None)):
-        assert due(rules, *known) == rules.everything
+        assert due(rules, *known, now=NOW) == rules.everything
 
 
 def test_without_masks_nothing_is_ever_due() -> None:
-    assert due(_compile(), None, None, None) is None
+    assert due(_compile(), None, None, None, now=NOW) is None
 
 
 def test_a_type_passes_only_if_every_mask_that_reads_bodies_lets_it() -> None:

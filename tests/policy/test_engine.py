@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from headgate.model import Decision, Kind, Principal, Request
+from headgate.identity.strictjson import frozen
+from headgate.model import Decision, Kind, Principal, Request, Session, Workload
 from headgate.policy.engine import decide
 from headgate.policy.rules import Origin, PolicyFile, TargetsFile, compile_policy, compile_targets
 
@@ -22,7 +23,11 @@ ANA = {
     "groups": ["support"],
     "environments": ["prod"],
     "audiences": ["payments"],
+    "workload": {"name": "billing", "verified": True},
+    "session": {"scopes": ["refunds:read"], "issued_at": 1_999_400},
+    "claims": {"tenant": "acme", "roles": ["dev", "ops"]},
 }
+NOW = 2_000_000.0
 CUSTOMER = {"method": "GET", "url": "https://api.internal/v1/customers/42", "headers": {}}
 TARGETS = {"targets": [{"name": "api", "hosts": ["api.internal"], "environment": "prod"}]}
 
@@ -38,13 +43,20 @@ def decision(case: dict[str, Any], order: Sequence[int] | None = None) -> Decisi
     url = urlsplit(asked["url"])
     host, port = url.hostname or "", url.port or 443
     request = Request(asked["method"], url.scheme, host, port, url.path, headers=tuple(asked["headers"].items()))
-    return decide(policy, targets, principal(case), targets.resolve(url.scheme, host, port), request)
+    return decide(policy, targets, principal(case), targets.resolve(url.scheme, host, port), request, now=NOW)
 
 
 def principal(case: dict[str, Any]) -> Principal:
     values = ANA | case.get("principal", {})
     sets = {name: frozenset(values[name]) for name in ("groups", "environments", "audiences")}
-    return Principal(**values | sets | {"kind": Kind(values["kind"])})
+    session = values["session"]
+    read: dict[str, Any] = {
+        "kind": Kind(values["kind"]),
+        "workload": Workload(**values["workload"]),
+        "session": Session(**session | {"scopes": frozenset(session.get("scopes", ()))}),
+        "claims": frozen(values["claims"]),
+    }
+    return Principal(**values | sets | read)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["note"])

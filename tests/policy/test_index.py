@@ -1,13 +1,14 @@
 """The index finds every rule that a look at all of them finds, and asks few."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.match import Facts, Matcher, MatchSpec, Subject, compile_match
-from headgate.model import Effect, Kind, Principal, Request, RuleRef, Target
+from headgate.model import Effect, Kind, Principal, Request, RuleRef, Session, Target, Workload
 from headgate.policy.engine import Policy, Rule, decide
 from headgate.policy.index import COPIES, LEAF, Branch, Index
 from headgate.policy.targets import Targets
@@ -20,6 +21,11 @@ METHODS = st.sampled_from(["GET", "POST", "DELETE", "write", ["GET", "HEAD"], ["
 HOSTS = st.sampled_from(["a.x", "*.x", "b.a.x", "*.a.x", "10.0.0.1", ["a.x", "*.y"], "[::1]"])
 SEGMENTS = st.lists(NAMES | st.sampled_from(["{v}", "{rest...}"]), max_size=4).map(lambda parts: "/" + "/".join(parts))
 PATHS = SEGMENTS.filter(lambda path: path.count("{v}") < 2 and path.count("{rest...}") < 2)
+
+SCALARS = NAMES | st.sampled_from([0, 1, 2, True, False])
+CLAIMS = NAMES | st.integers(0, 2) | SCALARS | st.lists(SCALARS, min_size=1, max_size=3)
+AGES = st.sampled_from(["1s", "10s", "5m"])
+NOW = 1_000.0
 
 
 def mapping(**optional: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -35,6 +41,9 @@ CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
         kind=st.sampled_from(["human", "agent", ["ci", "human"], "anonymous"]),
         groups=MANY | st.fixed_dictionaries({"all": MANY}),
         environment=MANY,
+        workload=mapping(name=GLOBS, version=GLOBS, workflow=GLOBS, verified=st.booleans()).filter(bool),
+        session=mapping(scopes=MANY | st.fixed_dictionaries({"all": MANY}), max_age=AGES).filter(bool),
+        claims=mapping(a=CLAIMS, **{"/b/c": CLAIMS, "/b/0": CLAIMS}).filter(bool),
     ).filter(bool),
     "target": MANY | mapping(environment=MANY, tags=MANY).filter(bool),
     "method": METHODS,
@@ -43,6 +52,8 @@ CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
 }
 MATCHES = mapping(**CONDITIONS, **{"not": mapping(**CONDITIONS).filter(bool)})
 
+ITEMS = SCALARS | st.sampled_from([None, "", 1.0, (), {}])
+FOUND = ITEMS | st.lists(ITEMS, max_size=3).map(tuple)
 PRINCIPALS = st.builds(
     Principal,
     id=NAMES,
@@ -52,6 +63,9 @@ PRINCIPALS = st.builds(
     email=st.none() | NAMES,
     owner=st.none() | NAMES,
     environments=TAGS,
+    workload=st.builds(Workload, *[st.none() | NAMES] * 5, verified=st.booleans()),
+    session=st.builds(Session, scopes=TAGS, issued_at=st.none() | st.sampled_from([0.0, 990.0, 1_000, 1_300.0, 1_301])),
+    claims=mapping(a=FOUND, b=FOUND | mapping(c=FOUND)),
 )
 TARGETS = st.none() | st.builds(Target, name=NAMES, environment=st.none() | NAMES, tags=TAGS)
 REQUESTS = st.builds(
@@ -63,8 +77,12 @@ REQUESTS = st.builds(
     path=st.lists(NAMES | st.just(""), max_size=5).map(lambda parts: "/" + "/".join(parts)) | st.just("*"),
     headers=st.sampled_from([(), (("upgrade", "websocket"),)]),
 )
-SUBJECTS = st.builds(Subject, PRINCIPALS, REQUESTS, TARGETS)
-RULES = st.lists(st.tuples(MATCHES, st.sampled_from(list(Effect))), max_size=25)
+SUBJECTS = st.builds(Subject, PRINCIPALS, REQUESTS, TARGETS, st.just(NOW))
+EFFECTS = st.sampled_from(list(Effect))
+RULES = st.lists(st.tuples(MATCHES, EFFECTS), max_size=25)
+CLAIM_RULES = st.lists(
+    st.tuples(CLAIMS.map(lambda claim: {"principal": {"claims": {"a": claim}}}), EFFECTS), min_size=10
+)
 
 
 def matchers(rules: list[tuple[dict[str, Any], Effect]]) -> list[Matcher]:
@@ -72,7 +90,7 @@ def matchers(rules: list[tuple[dict[str, Any], Effect]]) -> list[Matcher]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(RULES, st.lists(SUBJECTS, min_size=1, max_size=8), st.randoms(use_true_random=False))
+@given(RULES | CLAIM_RULES, st.lists(SUBJECTS, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_the_index_leaves_out_only_what_cannot_match(rules: Any, subjects: list[Subject], chance: Any) -> None:
     """In any order of the rules, what the index gives and a look at all rules agree, unknown included."""
     chance.shuffle(rules)
@@ -95,9 +113,9 @@ def test_a_decision_does_not_depend_on_the_order_of_the_rules(
         for at, (matcher, (_, effect)) in enumerate(zip(matchers(rules), rules, strict=True))
     ]
     targets = Targets({}, {}, allow_unknown=False, isolate_environments=False)
-    first = decide(Policy(tuple(compiled)), targets, principal, target, request)
+    first = decide(Policy(tuple(compiled)), targets, principal, target, request, now=NOW)
     chance.shuffle(compiled)
-    assert decide(Policy(tuple(compiled)), targets, principal, target, request) == first
+    assert decide(Policy(tuple(compiled)), targets, principal, target, request, now=NOW) == first
 
 
 def asked(specs: list[dict[str, Any]], subject: Subject) -> int:
@@ -105,7 +123,16 @@ def asked(specs: list[dict[str, Any]], subject: Subject) -> int:
     return len(index.candidates(Facts(subject)))
 
 
-ANA = Principal("u7", Kind.HUMAN, "sso", frozenset({"g7", "g9"}), environments=frozenset({"prod"}))
+ANA = Principal(
+    "u7",
+    Kind.HUMAN,
+    "sso",
+    frozenset({"g7", "g9"}),
+    environments=frozenset({"prod"}),
+    workload=Workload(digest="d7"),
+    session=Session(scopes=frozenset({"s7", "s9"})),
+    claims={"tenant": "c7", "level": 7, "roles": ("r7", "r9")},
+)
 ASK = Request("GET", "https", "h7.internal", 443, "/v1/r7/42")
 API = Target("t7", "prod")
 
@@ -120,15 +147,27 @@ def test_however_rules_differ_few_are_asked() -> None:
         "all groups": lambda n: {"principal": {"groups": {"all": [f"g{n}", "g9"]}}},
         "target": lambda n: {"target": f"t{n}", "principal": {"groups": ["g7"]}},
         "host": lambda n: {"host": [f"h{n}.internal", f"*.h{n}.internal"]},
+        "digest": lambda n: {"principal": {"workload": {"digest": f"d{n}", "verified": True}}},
+        "scopes": lambda n: {"principal": {"session": {"scopes": {"all": [f"s{n}", "s9"]}, "max_age": "1h"}}},
+        "claim": lambda n: {"principal": {"claims": {"/tenant": f"c{n}"}}},
+        "number in a claim": lambda n: {"principal": {"claims": {"/level": [n, -n, True, "all"]}}},
+        "claim with several values": lambda n: {"principal": {"claims": {"/roles": f"r{n}"}}},
     }
     for name, shape in shapes.items():
-        assert asked([shape(n) for n in range(10_000)], Subject(ANA, ASK, API)) <= 2 * LEAF, name
+        assert asked([shape(n) for n in range(10_000)], Subject(ANA, ASK, API, NOW)) <= 2 * LEAF, name
 
 
 def test_rules_of_several_shapes_are_told_apart_together() -> None:
     shapes = [{"path": "/v1/r{}/x"}, {"principal": {"id": "u{}"}}, {"host": "h{}.internal"}, {"target": "t{}"}]
     specs = [json.loads(json.dumps(shape).replace("{}", str(n))) for n in range(500) for shape in shapes]
-    assert asked(specs, Subject(ANA, ASK, API)) <= 5 * LEAF
+    assert asked(specs, Subject(ANA, ASK, API, NOW)) <= 5 * LEAF
+
+
+def test_all_rules_about_a_claim_are_asked_where_its_value_cannot_be_told() -> None:
+    """A fraction is neither equal nor unequal to a number."""
+    specs = [{"principal": {"claims": {"/level": n}}} for n in range(100)]
+    assert asked(specs, Subject(replace(ANA, claims={"level": 7.0}), ASK, API, NOW)) == 100
+    assert asked(specs, Subject(replace(ANA, claims={}), ASK, API, NOW)) == 0
 
 
 def test_lists_of_values_do_not_multiply_the_tree_without_bound() -> None:

@@ -1,11 +1,12 @@
 """The stage: it takes what identity found out, decides, and refuses what is not allowed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mitmproxy.test import tflow
 
-from headgate.model import Effect, Exchange, Kind, Principal, Request
+from headgate.model import Effect, Exchange, Kind, Principal, Request, Session
 from headgate.policy.addon import Policy
 from headgate.policy.engine import PolicyRules
 from headgate.policy.rules import Origin, PolicyFile, TargetsFile, compile_policy, compile_targets
@@ -18,9 +19,11 @@ TARGETS = {
 }
 RULES = [
     {"id": "reads", "effect": "allow", "match": {"method": "GET"}},
+    {"id": "young", "effect": "allow", "match": {"path": "/v1/refunds", "principal": {"session": {"max_age": "15m"}}}},
     {"id": "no-secrets", "effect": "deny", "match": {"path": "/secrets"}, "message": "Ask a lead."},
 ]
 ANA = Principal("ana", Kind.HUMAN, "sso", environments=frozenset({"prod"}), audiences=frozenset({"payments"}))
+NOW = 2_000_000.0
 ASK = Request("GET", "https", "api.internal", 8443, "/v1/customers")
 
 
@@ -29,7 +32,7 @@ def judged(hook: str, principal: Principal | None = ANA, request: Request | None
     origins = [Origin(rule, "rules/policy.yaml", 1) for rule in PolicyFile.model_validate({"rules": RULES}).rules]
     rules = PolicyRules(known, compile_policy(origins, known.known_names()))
     flow, exchange = tflow.tflow(), Exchange("id", 0.0, principal=principal, request=request)
-    getattr(Policy({flow.id: exchange}, lambda _exchange: rules), hook)(flow)
+    getattr(Policy({flow.id: exchange}, lambda _exchange: rules, lambda: NOW), hook)(flow)
     return exchange
 
 
@@ -44,6 +47,15 @@ def test_an_allowed_request_goes_on_with_its_target_and_decision() -> None:
     assert exchange.target.name == "api"
     assert exchange.decision is not None
     assert (exchange.decision.effect, exchange.decision.rules[0].id) == (Effect.ALLOW, "reads")
+
+
+@pytest.mark.parametrize(("age", "reason"), [(900, "allowed-by-rule"), (901, "no-rule-allows")])
+def test_the_age_of_a_session_is_that_of_the_moment(age: int, reason: str) -> None:
+    """By the clock, not by when the guard first saw the request."""
+    caller = replace(ANA, session=Session(issued_at=NOW - age))
+    exchange = judged("requestheaders", caller, ask("POST", path="/v1/refunds"))
+    assert exchange.decision is not None
+    assert exchange.decision.reason == reason
 
 
 def test_a_refusal_carries_reason_message_and_rule() -> None:

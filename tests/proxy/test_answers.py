@@ -1,6 +1,7 @@
 """A refused caller gets problem details with a decision id, and nothing about the rules but what is meant for it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,12 @@ def test_a_missing_token_is_challenged_without_an_error_and_a_bad_one_with_its_r
 
 def test_head_gets_no_body() -> None:
     assert answer(denied("no-rule-allows"), ID, "HEAD").content == b""
+
+
+def test_the_reason_is_in_the_status_line_where_clients_drop_the_body() -> None:
+    refused = answer(replace(unauthenticated("token-expired"), status=407), ID, "CONNECT")
+    assert (refused.status_code, refused.reason) == (407, "Proxy Authentication Required (token-expired)")
+    assert answer(denied("no-rule-allows"), ID).reason == "Forbidden"
 
 
 def test_what_stands_in_until_a_request_is_judged_is_a_refusal_too() -> None:

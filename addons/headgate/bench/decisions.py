@@ -12,6 +12,7 @@ from headgate.policy.rules import Origin, PolicyFile, TargetsFile, compile_polic
 SIZES = (10, 100, 1_000, 10_000)
 BATCH = 400
 PORT = 8080
+NOW = 1_800_000_000.0
 METHODS = ("GET", "POST", "GET", "DELETE", "HEAD")
 
 
@@ -38,7 +39,7 @@ def batch(size: int) -> Callable[[], int]:
 
     def work() -> int:
         for principal, request in asked:
-            decide(policy, targets, principal, target, request)
+            decide(policy, targets, principal, target, request, now=NOW)
         return BATCH
 
     return work

@@ -64,7 +64,7 @@ def rig(folder: Path, clock: Callable[[], float]) -> Generator[Rig]:
             options += [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
             return Server(_start(down, name, [*command, *options]), port)
 
-        chain_settings = {"headgate_rules": rules, "headgate_state": folder / "state"}
+        chain_settings = {"headgate_rules": rules, "headgate_state": folder / "state", "headgate_admin": ""}
         silent_settings = {**chain_settings, "headgate_state": folder / "silent", "headgate_capture": "off"}
         bare = proxy("bare mitmdump", MITMDUMP, {})
         chain = proxy("the chain", (*HEADGATE, "run"), chain_settings)

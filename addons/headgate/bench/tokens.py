@@ -15,13 +15,20 @@ from headgate.bench.figures import Bar, Figure
 from headgate.bench.timing import Sample, in_turns, ratios
 from headgate.demo.provider import ALGORITHM, AUDIENCE, ISSUER, Signer
 from headgate.errors import HeadgateError
-from headgate.identity.claims import KindRow, Mapped, pointer
+from headgate.identity.callers import Call, Callers
+from headgate.identity.claims import Mapped, Row
+from headgate.identity.credentials import Presented, Shown
 from headgate.identity.jwks import parse_jwks
 from headgate.identity.memory import Memory
-from headgate.identity.presets import PRESETS, IdentityRules, Provider
+from headgate.identity.presets import BEARER, PRESETS
+from headgate.identity.provider import IdentityRules, Provider
+from headgate.identity.replays import Replays
+from headgate.identity.revocations import Revocations
+from headgate.match.pointers import pointer
 from headgate.model import Kind, Principal
 
 BATCH = 100
+CALL = Call("GET", "/")
 
 
 def measure(rounds: int, clock: Callable[[], float]) -> list[Figure]:
@@ -46,11 +53,13 @@ def measure(rounds: int, clock: Callable[[], float]) -> list[Figure]:
 
 def _headgate(signer: Signer, tokens: Iterator[str], clock: Callable[[], float]) -> Callable[[], int]:
     keys, known = parse_jwks(signer.jwks()), provider()
-    rules, memory = IdentityRules((known,), by_issuer={ISSUER: known}), Memory()
+    rules, nobody = IdentityRules((known,)), Revocations.of(())
+    callers = Callers(lambda _: keys, lambda: nobody, Replays(0.0), Memory())
 
     def work() -> int:
         for _ in range(BATCH):
-            found = memory.authenticate(next(tokens), rules, lambda _: keys, clock(), lambda _: None)
+            shown = Presented((Shown(next(tokens), (BEARER,)),))
+            found = callers.identify(shown, CALL, rules, clock())
             if not isinstance(found, Principal):
                 raise HeadgateError(f"a token of the benchmark is not believed: {found.reason}")
         return BATCH
@@ -59,9 +68,18 @@ def _headgate(signer: Signer, tokens: Iterator[str], clock: Callable[[], float])
 
 
 def provider() -> Provider:
-    paths = {name: pointer(path) for name, path in {**PRESETS["oidc"].claims, "environment": "/env"}.items()}
-    mapped = Mapped("bench", ISSUER, paths, (KindRow((), Kind.HUMAN),))
-    return Provider("bench", "oidc", ISSUER, frozenset({AUDIENCE}), frozenset({ALGORITHM}), mapped, clock_skew=30.0)
+    places = {**PRESETS["oidc"].claims, "environment": ("/env",)}
+    paths = {name: tuple(map(pointer, alternatives)) for name, alternatives in places.items()}
+    return Provider(
+        name="bench",
+        preset="oidc",
+        issuer=ISSUER,
+        audiences=frozenset({AUDIENCE}),
+        algorithms=frozenset({ALGORITHM}),
+        mapped=Mapped("bench", ISSUER, paths, (Row((), Kind.HUMAN),)),
+        clock_skew=30.0,
+        names=frozenset({ISSUER}),
+    )
 
 
 def _pyjwt(signer: Signer, tokens: Iterator[str]) -> Callable[[], int]:

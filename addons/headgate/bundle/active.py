@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headgate.bundle.load import Bundle, label, load_bundle
-from headgate.errors import BundleError
+from headgate.errors import HeadgateError
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +25,27 @@ Signature = tuple[tuple[str, int, int, int, int], ...]
 class ActiveBundle:
     """`current` is one reference, replaced at once: whoever took it keeps a whole bundle."""
 
-    def __init__(self, folder: Path, load: Callable[[Path], Bundle] = load_bundle) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        load: Callable[[Path], Bundle] = load_bundle,
+        prepare: Callable[[Bundle], None] = lambda _: None,
+    ) -> None:
+        """`prepare` has the last word on a bundle before it comes into force: what it raises refuses the bundle. It may
+        wait for a disk, and is called in a thread while the proxy runs."""
         self.current: Bundle | None = None
-        self.problem: BundleError | None = None
-        self._folder, self._load = folder, load
+        self.problem: HeadgateError | None = None
+        self._folder, self._load, self._prepare = folder, load, prepare
         self._seen: Signature = ()
 
-    def load_now(self) -> Bundle:
-        """Load the folder and put it in force; BundleError, and nothing changed, if it cannot be used."""
+    def load_now(self, before: Callable[[], None] = lambda: None) -> Bundle:
+        """Load the folder and put it in force; HeadgateError, and nothing changed, if it cannot be used.
+
+        `before` is called once the rules as such are good, and before they are prepared."""
         seen = self._signature()
         bundle = self._load(self._folder)
+        before()
+        self._prepare(bundle)
         self.current, self.problem, self._seen = bundle, None, seen
         return bundle
 
@@ -57,7 +68,8 @@ class ActiveBundle:
         self._seen = await asyncio.to_thread(self._signature)
         try:
             bundle = await asyncio.to_thread(self._load, self._folder)
-        except BundleError as error:
+            await asyncio.to_thread(self._prepare, bundle)
+        except HeadgateError as error:
             if str(error) != str(self.problem):
                 log.warning("the changed rules cannot be used, the last good ones stay in force:\n%s", error)
             self.problem = error

@@ -116,13 +116,13 @@ def missing(names: set[str]) -> Iterator[tuple[str, str]]:
         yield POLICY, "the file is missing; a bundle needs it, or `policy/` with files that end in `.yaml`"
 
 
-def contents(path: Path) -> bytes | str:
+def contents(path: Path, most: int = MAX_BYTES) -> bytes | str:
     """The bytes of a regular file, at most one more than may be; or why it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "this is not a file; accepted: a file, or a link to one"
         with path.open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
+            return opened.read(most + 1)
     except OSError as error:
         return f"the file cannot be read: {reason(error)}"
 

@@ -29,6 +29,9 @@ from headgate.policy.rules import (
     compile_targets,
 )
 
+MAX_NAMED = 16 << 20
+"""Bytes of a file that another one names: a release list of a large company."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle(BundleRef):
@@ -197,8 +200,8 @@ class _Loading:
         return names | {"unknown"} if content.get("unknown") == "allow" else names
 
     def _named_files(self, paths: tuple[Path, ...]) -> list[bytes]:
-        """What stands in the files that identity.yaml names."""
-        contents = [(path, files.contents(path)) for path in paths]
+        """What stands in the files that identity.yaml names; whoever compiled them has refused longer ones."""
+        contents = [(path, files.contents(path, most=MAX_NAMED)) for path in paths]
         for path, data in contents:
             if isinstance(data, str):
                 self._add(f"{self._label}/{path.name}", Fault(NOWHERE, data))

@@ -12,8 +12,10 @@ COMMANDS = {
     "demo": ("headgate.cli.demo:demo", "Run real requests through the whole chain on loopback, and say where to look."),
     "flows": ("headgate.cli.flows:flows", "List and show what was recorded."),
     "mask": ("headgate.cli.mask:mask", "Mask a file or stdin by the rules."),
+    "releases": ("headgate.cli.releases:releases", "Sign, verify and show the list of releases."),
     "rules": ("headgate.cli.rules:rules", "Check a rules folder."),
     "run": ("headgate.cli.run:run", "mitmdump with the chain and safe defaults."),
+    "sessions": ("headgate.cli.sessions:sessions", "Cut off a session, a caller or a token; list and lift that."),
     "token": ("headgate.cli.token:token", "Mint development tokens; see why a token is or is not accepted."),
     "web": ("headgate.cli.run:web", "mitmweb with the chain and safe defaults."),
 }

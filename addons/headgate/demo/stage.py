@@ -55,6 +55,7 @@ def stage(folder: Path, clock: Callable[[], float], *, web: bool) -> Generator[S
         options = ("--mode", f"reverse:{api.url}", "--listen-host", "127.0.0.1", "--listen-port", "0")
         places = {"headgate_rules": rules, "headgate_state": folder / "state", "confdir": folder / "mitmproxy"}
         settings = [part for name, path in places.items() for part in ("--set", f"{name}={path}")]
+        settings += ["--set", "headgate_admin="]  # its usual port may be another proxy's
         proxy = Process("the proxy", [*HEADGATE, *command, *options, *settings])
         down.callback(proxy.stop)
         port = int(proxy.wait_for(r"[Pp]roxy.* listening at .*:(\d+)", READY)[1])

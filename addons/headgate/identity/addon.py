@@ -1,27 +1,34 @@
-"""Refuse malformed requests and callers that prove nothing; say who calls with the others.
+"""Refuse malformed requests and callers that prove nothing; say who calls with the others, and tell the upstream.
 
 This file translates between flows and values and decides nothing itself. What it writes back to a flow is what hygiene
 says goes on: one canonical path, one host, no credentials of the caller, no header that this proxy itself asserts.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import mode_specs
 
 from headgate.errors import HeadgateError
+from headgate.identity.assertion import AssertionKey
+from headgate.identity.callers import Call, Callers
 from headgate.identity.credentials import Presented, presented
 from headgate.identity.development import DevelopmentKey
-from headgate.identity.hygiene import Clean, Mode, RawRequest, check
+from headgate.identity.hygiene import NOTHING_TAKEN, Clean, Mode, RawRequest, check
 from headgate.identity.jwks import KeySet
 from headgate.identity.keys import Clock, KeyRing
-from headgate.identity.memory import Memory
-from headgate.identity.presets import DEVELOPMENT, IdentityRules, Provider
+from headgate.identity.memory import KeyWanted, Memory
+from headgate.identity.presets import DEVELOPMENT
+from headgate.identity.provider import IdentityRules, Provider
 from headgate.identity.reasons import Malformed, Reason, Rejected
-from headgate.model import Exchange, Kind, Principal, Refusal, Request, malformed, unauthenticated
+from headgate.identity.replays import Replays
+from headgate.identity.revocations import Revocations
+from headgate.model import Exchange, Principal, Refusal, Request, guard_error, malformed, unauthenticated
 
-ANONYMOUS = Principal(id="anonymous", kind=Kind.ANONYMOUS, provider="anonymous")
+KEY_PATIENCE = 4.0
+"""Seconds a request waits for a key that its token names and that has not been fetched yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +40,47 @@ class Tunnel:
     address: tuple[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What identity takes from outside: each is asked anew for every request.
+
+    `accepts_host(exchange, host)` says whether `host` is a name of the target of `exchange.request`; `signer` gives the
+    key for what the upstream is told under these rules, None where nothing is; `own_ports` are all at which this
+    process listens. `certificates(client_id)` are those with which a connection began (DER, the caller's own first).
+    """
+
+    rules: Callable[[Exchange], IdentityRules]
+    accepts_host: Callable[[Exchange, str], bool]
+    loopback_only: Callable[[], bool]
+    own_ports: Callable[[], frozenset[int]]
+    development_key: Callable[[], DevelopmentKey | None]
+    revocations: Callable[[], Revocations | None]
+    signer: Callable[[IdentityRules], AssertionKey | None]
+    certificates: Callable[[str], tuple[bytes, ...]]
+
+
 class Identity:
     """The stage that says who calls; `request` on an exchange is set by it alone."""
 
     def __init__(
-        self,
-        exchanges: Mapping[str, Exchange],
-        rules: Callable[[Exchange], IdentityRules],
-        keys: KeyRing,
-        clock: Clock,
-        accepts_host: Callable[[Exchange, str], bool],
-        loopback_only: Callable[[], bool],
-        development_key: Callable[[], DevelopmentKey | None],
+        self, exchanges: Mapping[str, Exchange], sources: Sources, keys: KeyRing, replays: Replays, clock: Clock
     ) -> None:
-        """`accepts_host(exchange, host)` says whether `host` is a name of the target of `exchange.request`."""
-        self._exchanges, self._rules, self._keys, self._clock = exchanges, rules, keys, clock
-        self._accepts_host, self._loopback_only, self._development_key = accepts_host, loopback_only, development_key
+        self._exchanges, self._sources, self._keys, self._clock = exchanges, sources, keys, clock
+        self._callers = Callers(self._keys_of, sources.revocations, replays, Memory())
         self._tunnels: dict[str, Tunnel] = {}
-        self._verified = Memory()
 
-    def http_connect(self, flow: http.HTTPFlow) -> None:
+    def http_connect(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         exchange = self._exchanges[flow.id]
-        exchange.source = flow.client_conn.peername[0]
         self._tunnels.pop(flow.client_conn.id, None)
-        shown = self._judge(flow, exchange, Mode.CONNECT)
-        if shown is not None and exchange.request is not None:
-            flow.request.data.host = exchange.request.host.strip("[]")
-            address = (flow.request.data.host, flow.request.data.port)
-            self._tunnels[flow.client_conn.id] = Tunnel(exchange, shown, address)
+        return self._judge(flow, exchange, Mode.CONNECT, self._open)
 
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         exchange = self._exchanges[flow.id]
-        exchange.source = flow.client_conn.peername[0]
         mode = self._mode(flow)
         if mode is None:
             exchange.refusal = malformed(Malformed.UNSUPPORTED_LISTENER.value)
-        elif self._judge(flow, exchange, mode) and exchange.request is not None:
-            _lead(flow, mode, exchange.request)
+            return None
+        return self._judge(flow, exchange, mode, self._lead)
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self._exchanges[flow.id]
@@ -81,52 +92,148 @@ class Identity:
         if int(flow.request.headers.get("content-length", len(body))) != len(body):
             exchange.refusal = malformed(Malformed.LENGTH_MISMATCH.value)
 
+    def vouch(self, flow: http.HTTPFlow) -> None:
+        """Tell the upstream who calls, in a header that this proxy signs: the last thing done to an allowed request."""
+        exchange = self._exchanges[flow.id]
+        rules = self._sources.rules(exchange)
+        if rules.forward is None:
+            return
+        signer = self._sources.signer(rules)
+        if signer is None or exchange.principal is None or exchange.target is None:
+            exchange.refusal = guard_error("assertion-unavailable")
+            return
+        flow.request.headers[rules.forward.header] = signer.sign(
+            exchange.principal,
+            audience=exchange.target.name,
+            issuer=rules.forward.issuer,
+            now=self._clock(),
+            ttl=rules.forward.ttl,
+            token_id=exchange.decision_id,
+        )
+
     def client_disconnected(self, client: connection.Client) -> None:
         self._tunnels.pop(client.id, None)
 
-    def _judge(self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode) -> Presented | None:
-        """Hygiene, then who calls; what was presented, or None if the exchange is refused."""
-        tunnel = self._tunnel(flow)
-        raw = _raw(flow, mode, tunnel.address if tunnel else None)
-        clean = check(raw, lambda request, host: self._names(exchange, request, host))
+    # -- hygiene, then who calls --------------------------------------------------------------------------------------
+
+    def _judge(
+        self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, accepted: "Accepted"
+    ) -> Awaitable[None] | None:
+        rules, tunnel = self._sources.rules(exchange), self._tunnel(flow)
+        source = self._source(flow, rules, tunnel)
+        if isinstance(source, Malformed):
+            exchange.refusal = malformed(source.value)
+            return None
+        exchange.source = source
+        taken = rules.taken if mode is Mode.REVERSE else NOTHING_TAKEN
+        own_ports = frozenset() if mode is Mode.REVERSE else self._sources.own_ports()
+        raw = _raw(flow, mode, tunnel.address if tunnel else None, source, own_ports)
+        clean = check(raw, lambda request, host: self._names(exchange, request, host), taken)
         if isinstance(clean, Refusal):
             exchange.request, exchange.refusal = None, clean
             return None
         exchange.request = clean.request
-        identified = self._identify(exchange, mode, clean, tunnel)
         _rewrite(flow.request, clean)
-        if isinstance(identified, Rejected):
-            exchange.refusal = _refused(identified.reason, mode)
+        shown = presented(
+            mode,
+            clean,
+            rules,
+            certificates=self._sources.certificates(flow.client_conn.id),
+            peer_trusted=rules.trusted_proxies.trusts(flow.client_conn.peername[0]),
+            bound=tunnel.presented if tunnel else None,
+        )
+        if isinstance(shown, Rejected):
+            exchange.refusal = _refused(shown.reason, mode)
             return None
-        shown, exchange.principal = identified
-        return shown
+        return self._identify(flow, exchange, mode, shown, accepted)
 
     def _identify(
-        self, exchange: Exchange, mode: Mode, clean: Clean, tunnel: Tunnel | None
-    ) -> tuple[Presented, Principal] | Rejected:
-        shown = presented(mode, clean, tunnel.presented if tunnel else None)
-        if isinstance(shown, Rejected):
-            return shown
-        caller = self._caller(exchange, shown)
-        return caller if isinstance(caller, Rejected) else (shown, caller)
+        self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, shown: Presented, accepted: "Accepted"
+    ) -> Awaitable[None] | None:
+        caller = self._caller(exchange, mode, shown)
+        if isinstance(caller, KeyWanted) and (arrival := self._keys.arrival(caller.provider, caller.kid)):
+            return self._identify_later(arrival, flow, exchange, mode, shown, accepted)
+        self._settle(flow, exchange, mode, shown, caller, accepted)
+        return None
 
-    def _caller(self, exchange: Exchange, shown: Presented) -> Principal | Rejected:
-        rules = self._rules(exchange)
-        if shown.token is None:
-            return ANONYMOUS if rules.anonymous else Rejected(Reason.NO_TOKEN)
-        return self._verified.authenticate(shown.token, rules, self._keys_of, self._clock(), self._keys.want)
+    async def _identify_later(
+        self,
+        arrival: Awaitable[None],
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        mode: Mode,
+        shown: Presented,
+        accepted: "Accepted",
+    ) -> None:
+        """A key that the token names is being fetched: a rotation, or the first moments after the start."""
+        try:
+            async with asyncio.timeout(KEY_PATIENCE):
+                await arrival
+        except TimeoutError:
+            pass
+        self._settle(flow, exchange, mode, shown, self._caller(exchange, mode, shown), accepted)
+
+    def _settle(
+        self,
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        mode: Mode,
+        shown: Presented,
+        caller: Principal | Rejected,
+        accepted: "Accepted",
+    ) -> None:
+        if isinstance(caller, Rejected):
+            exchange.refusal = _refused(caller.reason, mode)
+        elif exchange.request is not None:
+            exchange.principal = caller
+            accepted(flow, exchange, mode, exchange.request, shown)
+
+    def _caller(self, exchange: Exchange, mode: Mode, shown: Presented) -> Principal | Rejected:
+        if exchange.request is None:
+            return Rejected(Reason.NO_TOKEN)
+        call = Call(exchange.request.method, exchange.request.path if mode is Mode.REVERSE else None)
+        return self._callers.identify(shown, call, self._sources.rules(exchange), self._clock())
+
+    def _open(self, flow: http.HTTPFlow, exchange: Exchange, _mode: Mode, request: Request, shown: Presented) -> None:
+        """Bind what the CONNECT showed to its connection, unless that has ended while a key was awaited."""
+        flow.request.data.host = request.host.strip("[]")
+        address = (flow.request.data.host, flow.request.data.port)
+        if flow.client_conn.connected:
+            self._tunnels[flow.client_conn.id] = Tunnel(exchange, shown, address)
+
+    def _lead(self, flow: http.HTTPFlow, _exchange: Exchange, mode: Mode, request: Request, _shown: Presented) -> None:
+        """Make the connection lead to the host that was judged, by its TLS name too: where this proxy knows beforehand
+        where requests go, mitmproxy would ask the upstream for the name that the caller asked for. An address becomes
+        no server name: mitmproxy then compares the certificate with it, and sends none."""
+        host = request.host.strip("[]")
+        if mode is Mode.FORWARD:
+            flow.request.data.host = host
+        elif request.scheme == "https":
+            flow.server_conn.sni = host
+
+    # -- what is asked on the way -------------------------------------------------------------------------------------
 
     def _keys_of(self, provider: Provider) -> KeySet | Rejected:
         if provider.preset != DEVELOPMENT:
             return self._keys.keys(provider)
-        if not self._loopback_only():
+        if not self._sources.loopback_only():
             return Rejected(Reason.DEVELOPMENT_OFF_LOOPBACK)
-        key = self._development_key()
+        key = self._sources.development_key()
         return key.keys if key else Rejected(Reason.KEYS_UNAVAILABLE)
 
     def _names(self, exchange: Exchange, request: Request, host: str) -> bool:
         exchange.request = request
-        return self._accepts_host(exchange, host)
+        return self._sources.accepts_host(exchange, host)
+
+    def _source(self, flow: http.HTTPFlow, rules: IdentityRules, tunnel: Tunnel | None) -> str | Malformed:
+        """Where the caller is; inside a tunnel, headers are the caller's own and no trusted peer's."""
+        peer: str = flow.client_conn.peername[0]
+        if tunnel:
+            return tunnel.exchange.source
+        if not rules.trusted_proxies.trusts(peer):
+            return peer
+        values = [value for name, value in flow.request.headers.fields if name.lower() == b"x-forwarded-for"]
+        return rules.trusted_proxies.source(peer, values)
 
     def _mode(self, flow: http.HTTPFlow) -> Mode | None:
         listener = flow.client_conn.proxy_mode
@@ -141,7 +248,12 @@ class Identity:
         return tunnel if tunnel and tunnel.exchange.refusal is None else None
 
 
-def _raw(flow: http.HTTPFlow, mode: Mode, connected: tuple[str, int] | None) -> RawRequest:
+Accepted = Callable[[http.HTTPFlow, Exchange, Mode, Request, Presented], None]
+
+
+def _raw(
+    flow: http.HTTPFlow, mode: Mode, connected: tuple[str, int] | None, source: str, own_ports: frozenset[int]
+) -> RawRequest:
     """The request as it was received; mitmproxy's own attributes would tidy it up (`.method` is in upper case)."""
     data, client = flow.request.data, flow.client_conn
     scheme = "https" if mode is Mode.CONNECT else data.scheme.decode("latin-1")
@@ -159,7 +271,8 @@ def _raw(flow: http.HTTPFlow, mode: Mode, connected: tuple[str, int] | None) -> 
         alpn=client.alpn,
         connected=connected,
         listener=client.sockname[:2],
-        source=client.peername[0],
+        own_ports=own_ports,
+        source=source,
     )
 
 
@@ -168,17 +281,6 @@ def _rewrite(request: http.Request, clean: Clean) -> None:
     request.headers = http.Headers(clean.fields)
     if request.data.method != b"CONNECT":
         request.data.path, request.data.authority = clean.target, clean.authority
-
-
-def _lead(flow: http.HTTPFlow, mode: Mode, request: Request) -> None:
-    """Make the connection lead to the host that was judged, by its TLS name too: where this proxy knows beforehand
-    where requests go, mitmproxy would ask the upstream for the name that the caller asked for. An address becomes no
-    server name: mitmproxy then compares the certificate with it, and sends none."""
-    host = request.host.strip("[]")
-    if mode is Mode.FORWARD:
-        flow.request.data.host = host
-    elif request.scheme == "https":
-        flow.server_conn.sni = host
 
 
 def _refused(reason: Reason, mode: Mode) -> Refusal:

@@ -10,50 +10,33 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headgate.identity.reasons import Reason
+from headgate.match.pointers import Pointer, lookup
 from headgate.model import Kind, Principal, Session, Workload
-
-Pointer = tuple[str, ...]
-"""A JSON Pointer (RFC 6901), split into its unescaped reference tokens."""
 
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,1024}\Z")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+\Z")
 
 
-def pointer(text: str) -> Pointer:
-    """Split a JSON Pointer, or without a leading slash the name of one member; ValueError says what is wrong."""
-    if not text.startswith("/"):
-        if not text:
-            raise ValueError("a claim needs a name; accepted: a member such as `sub`, or a JSON Pointer such as `/sub`")
-        return (text,)
-    if re.search(r"~(?![01])", text):
-        raise ValueError("`~` stands in a JSON Pointer only as `~0` (for `~`) or `~1` (for `/`)")
-    return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
+Conditions = tuple[tuple[Pointer, tuple[str | int | bool | None, ...]], ...]
+"""Pointers, each with the values of which one must stand there; None is for nothing at all."""
 
 
-def lookup(claims: Any, path: Pointer) -> Any:
-    """The value at `path`, or None where there is none."""
-    value = claims
-    for token in path:
-        if isinstance(value, Mapping):
-            value = value.get(token)
-        elif isinstance(value, tuple | list) and token.isdecimal() and int(token) < len(value):
-            value = value[int(token)]
-        else:
-            return None
-    return value
+def hold(conditions: Conditions, claims: Mapping[str, Any]) -> bool:
+    return all(_one_of(lookup(claims, path), accepted) for path, accepted in conditions)
 
 
-class KindRow(NamedTuple):
-    """Callers whose claims have, at each pointer, one of the listed values, are of this kind."""
+class Row[Value](NamedTuple):
+    """What callers are whose claims have, at each pointer, one of the listed values."""
 
-    conditions: tuple[tuple[Pointer, tuple[str | int | bool, ...]], ...]
-    kind: Kind
-
-    def holds(self, claims: Mapping[str, Any]) -> bool:
-        return all(_one_of(lookup(claims, path), accepted) for path, accepted in self.conditions)
+    conditions: Conditions
+    value: Value
 
 
-def _one_of(value: Any, accepted: tuple[str | int | bool, ...]) -> bool:
+def first_match[Value](rows: tuple[Row[Value], ...], claims: Mapping[str, Any]) -> Value | None:
+    return next((row.value for row in rows if hold(row.conditions, claims)), None)
+
+
+def _one_of(value: Any, accepted: tuple[str | int | bool | None, ...]) -> bool:
     """Equal in value and type: `true` is not 1, and a list never equals one of its items."""
     return any(type(value) is type(item) and value == item for item in accepted)
 
@@ -74,24 +57,35 @@ def _texts(value: Any) -> frozenset[str] | None:
 
 
 def _workload(found: Mapping[str, Any]) -> Workload:
-    get = found.get
-    return Workload(get("workload.name"), get("workload.version"), get("workload.commit"), get("workload.digest"))
+    if not any(map(found.__contains__, WORKLOAD_PATHS)):
+        return NO_WORKLOAD
+    name, version, commit, digest, workflow, pod = (found.get(f"workload.{part}") for part in WORKLOAD)
+    return Workload(name, version, commit, digest, workflow, pod)
+
+
+NO_WORKLOAD = Workload()
 
 
 def _scopes(value: Any) -> frozenset[str] | None:
-    return _texts(value.split() if isinstance(value, str) else value)
+    """In one text they are parted by spaces and by nothing else that may look like one (RFC 6749, section 3.3)."""
+    return _texts([scope for scope in value.split(" ") if scope] if isinstance(value, str) else value)
 
 
+def _began(claims: Mapping[str, Any]) -> float | None:
+    """When the session began: with the caller's login, which outlives many tokens (OpenID Connect Core, section 2)."""
+    begun: float | None = claims.get("auth_time", claims.get("iat"))
+    return begun if isinstance(begun, int | float) and not isinstance(begun, bool) else None
+
+
+WORKLOAD = ("name", "version", "commit", "digest", "workflow", "pod")
+WORKLOAD_PATHS = tuple(f"workload.{name}" for name in WORKLOAD)
 FORMS: Mapping[str, Callable[[Any], Any]] = {
     "id": _text,
     "email": _email,
     "groups": _texts,
     "environment": _texts,
     "person": _text,
-    "workload.name": _text,
-    "workload.version": _text,
-    "workload.commit": _text,
-    "workload.digest": _text,
+    **{f"workload.{name}": _text for name in WORKLOAD},
     "session.id": _text,
     "session.scopes": _scopes,
 }
@@ -100,32 +94,33 @@ FORMS: Mapping[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """How one provider's claims are read: where each attribute stands, and the first-match table of kinds."""
+    """How one provider's claims are read.
+
+    `paths` tells where each attribute stands; the first of several places that holds anything counts. The first row of
+    `kinds` that matches says what the caller is, the first of `environments` where it runs, unless a claim says it.
+    """
 
     provider: str
     issuer: str
-    paths: Mapping[str, Pointer]
-    kinds: tuple[KindRow, ...]
+    paths: Mapping[str, tuple[Pointer, ...]]
+    kinds: tuple[Row[Kind], ...]
+    environments: tuple[Row[str], ...] = ()
 
-    def principal(self, claims: Mapping[str, Any], audiences: frozenset[str]) -> Principal | Reason:
-        """The caller that verified, read-only `claims` describe; `exp` has been checked to be a number."""
-        found: dict[str, Any] = {}
-        for name, path in self.paths.items():
-            value = lookup(claims, path)
-            if value in (None, ""):
-                continue
-            found[name] = FORMS[name](value)
-            if found[name] is None:
-                return Reason.CLAIM_INVALID
-        subject = found.get("id")
-        if subject is None:
-            return Reason.ID_MISSING
+    def principal(
+        self, claims: Mapping[str, Any], audiences: frozenset[str], expires_at: float | None
+    ) -> Principal | Reason:
+        """The caller that verified, read-only `claims` describe."""
+        found = self._found(claims)
+        subject = found.get("id") if found is not None else None
+        if found is None or subject is None:
+            return Reason.CLAIM_INVALID if found is None else Reason.ID_MISSING
         actor = self._actor(claims)
         if actor is Reason.ACTOR_INVALID:
             return Reason.ACTOR_INVALID
-        kind = Kind.AGENT if actor else self._kind(claims)
+        kind = Kind.AGENT if actor else first_match(self.kinds, claims)
         if kind is None:
             return Reason.KIND_UNKNOWN
+        environment = first_match(self.environments, claims)
         return Principal(
             id=actor or subject,
             kind=kind,
@@ -134,13 +129,27 @@ class Mapped:
             email=found.get("email") if self._email_is_theirs(claims) else None,
             owner=subject if actor else None,
             person=found.get("person"),
-            environments=found.get("environment", frozenset()),
+            environments=frozenset((environment,)) if environment else found.get("environment", frozenset()),
             audiences=audiences,
             workload=_workload(found),
-            session=Session(found.get("session.id"), found.get("session.scopes", frozenset()), claims.get("iat")),
+            session=Session(found.get("session.id"), found.get("session.scopes", frozenset()), _began(claims)),
             claims=claims,
-            expires_at=claims["exp"],
+            expires_at=expires_at,
         )
+
+    def _found(self, claims: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Each attribute that a claim gives; None when one has another form than it must have."""
+        found: dict[str, Any] = {}
+        for name, places in self.paths.items():
+            for path in places:
+                value = lookup(claims, path)
+                if value is None or value == "":
+                    continue
+                found[name] = FORMS[name](value)
+                if found[name] is None:
+                    return None
+                break
+        return found
 
     def _actor(self, claims: Mapping[str, Any]) -> str | Reason | None:
         """Who acts for the subject (RFC 8693, section 4.1); ids of another issuer could be mistaken for ours."""
@@ -151,11 +160,9 @@ class Mapped:
             return Reason.ACTOR_INVALID
         return _text(act.get("sub")) or Reason.ACTOR_INVALID
 
-    def _kind(self, claims: Mapping[str, Any]) -> Kind | None:
-        return next((row.kind for row in self.kinds if row.holds(claims)), None)
-
     def _email_is_theirs(self, claims: Mapping[str, Any]) -> bool:
         """An address that the provider says it did not verify is whatever the caller typed (OpenID Connect, 5.1)."""
-        path = self.paths.get("email")
-        verified = lookup(claims, (*path[:-1], "email_verified")) if path and path[-1] == "email" else None
-        return verified in (None, True, "true")
+        for path in self.paths.get("email", ()):
+            if path[-1] == "email" and lookup(claims, (*path[:-1], "email_verified")) not in (None, True, "true"):
+                return False
+        return True

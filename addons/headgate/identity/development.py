@@ -6,7 +6,6 @@ or put there is refused, not repaired: whoever had it can sign tokens.
 """
 
 import os
-import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
 from headgate.errors import HeadgateError
 from headgate.identity.jwks import Key, KeySet
 from headgate.identity.presets import DEVELOPMENT_ISSUER
+from headgate.identity.secret import read_private, signing_key
 
 ALGORITHM = "ES256"
 RESERVED = frozenset(("iss", "iat", "exp", "nbf"))
-_MAX_FILE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +79,7 @@ def _create(path: Path) -> None:
 
 
 def _read(path: Path) -> EllipticCurvePrivateKey:
-    with os.fdopen(
-        os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb"
-    ) as file:
-        _check_owner(path, os.fstat(file.fileno()))
-        pem = file.read(_MAX_FILE)
-    try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+    key = signing_key(read_private(path, f"`{path}`", "remove it, and a new key is made with mode 0600"))
+    if key is None:
         raise HeadgateError(f"`{path}` does not hold an EC P-256 private key; remove it, and a new one is made")
     return key
-
-
-def _check_owner(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise HeadgateError(f"`{path}` is not a file; remove it, and a new key is made")
-    if os.name != "posix":
-        return
-    folder = path.parent.stat()
-    if found.st_uid != os.geteuid() or folder.st_uid != os.geteuid():
-        raise HeadgateError(f"`{path}` or its folder belongs to another user; accepted: the user who runs this")
-    if found.st_mode & 0o077 or folder.st_mode & 0o022:
-        raise HeadgateError(f"others may read or replace `{path}`; remove it, and a new key is made with mode 0600")

@@ -1,7 +1,7 @@
 """Which header fields a request may carry, which are taken off it, and which make it ambiguous.
 
-Gateways and applications fold names differently: CGI and WSGI read `X_User` and `X.User` as `X-User`, and a proxy that
-strips only one spelling lets the others through. So names are compared in one normal form, and a name that matters, or
+Gateways and applications fold names differently: CGI and WSGI read `X_User` and `X.User` as `X-User`, some servers even
+`X!User`, and a proxy that strips only one spelling lets the others through. So names are compared in one normal form, and a name that matters, or
 that comes in two spellings, must be spelled plainly. What callers say of themselves without a signature is dropped.
 """
 
@@ -21,7 +21,7 @@ MAX_NAME = 200
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, section 5.6.2
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a value
 _LENGTH = re.compile(rb"(?:0|[1-9][0-9]{0,17})\Z")
-_PLAINLY = bytes.maketrans(b"_.", b"--")
+_PLAINLY = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)  # lighttpd makes `_` of them all
 _CODING = re.compile(rb"[ \t]*(gzip|deflate|br|zstd|identity)[ \t]*(?:;[ \t]*q=[01](?:\.[0-9]{0,3})?[ \t]*)?\Z")
 
 
@@ -29,7 +29,7 @@ class Role(Enum):
     """What happens to a field."""
 
     KEPT = auto()
-    TOKEN = auto()  # may carry the caller's token
+    COOKIE = auto()  # may carry the caller's token among others
     DROPPED = auto()  # identity without a signature, hop-by-hop, or what would revive an unmasked copy
     REFUSED = auto()  # would make the upstream act on another method, host or path
     UPGRADE = auto()
@@ -45,9 +45,9 @@ def _names(text: str) -> frozenset[bytes]:
 
 ASSERTED = _names("""
     x-forwarded-user x-forwarded-email x-forwarded-groups x-forwarded-preferred-username x-forwarded-access-token
-    x-forwarded-client-cert x-client-cert client-cert client-cert-chain
-    remote-user x-remote-user x-remote-group x-remote-groups
-    x-user x-user-id x-authenticated-user x-authenticated-userid
+    x-forwarded-client-cert client-cert client-cert-chain
+    remote-user remote-groups remote-email remote-name x-remote-user x-remote-group x-remote-groups
+    x-user x-user-id x-userinfo x-anonymous-consumer x-arr-clientcert x-ssl-cert iv-user iv-groups iv-creds
     x-goog-iap-jwt-assertion x-jwt-assertion x-apigateway-api-userinfo x-endpoint-api-userinfo
 """)
 """Headers by which proxies tell applications who is calling; from a caller they mean nothing."""
@@ -58,25 +58,31 @@ ASSERTED_PREFIXES = (
     b"x-ms-token-",
     b"x-amzn-oidc-",
     b"x-amzn-ava-",
+    b"x-amzn-mtls-",
     b"x-goog-authenticated-user-",
     b"cf-access-",
+    b"cf-client-cert-",
     b"x-pomerium-",
     b"teleport-",
     b"x-headgate-",
     b"x-authentik-",
     b"x-vouch-",
-    b"tailscale-user-",
+    b"tailscale-",
     b"x-remote-extra-",
     b"x-webauth-",
+    b"x-authenticated-",
     b"x-consumer-",
+    b"x-credential-",
     b"x-appengine-user-",
+    b"x-client-cert",
     b"ssl-client-",
     b"x-ssl-client-",
-    b"oidc-claim-",
+    b"oidc-",
+    b"sm-user",
     b"impersonate-",
 )
 FORWARDED = _names("forwarded x-real-ip true-client-ip x-client-ip x-cluster-client-ip cf-connecting-ip")
-"""What earlier hops say; believed only from trusted peers, of which there are none yet."""
+"""What earlier hops say; of it `X-Forwarded-For` is believed, of trusted peers."""
 
 OVERRIDES = _names("""
     x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-original-uri
@@ -86,16 +92,19 @@ HOP_BY_HOP = _names("keep-alive te trailer http2-settings proxy")  # `Proxy` is 
 CONDITIONAL = _names("range if-range if-none-match if-modified-since")
 DROPPED = FORWARDED | HOP_BY_HOP | CONDITIONAL
 SINGLE = _names("""
-    host authorization proxy-authorization content-length content-type content-encoding transfer-encoding connection
-    expect upgrade date origin referer user-agent range if-range max-forwards
+    host authorization proxy-authorization dpop content-length content-type content-encoding transfer-encoding
+    connection expect upgrade date origin referer user-agent range if-range max-forwards
 """)
+LISTED = frozenset((b"cookie", b"x-forwarded-for"))
+"""Fields that may come more than once and of which each value is looked at."""
+
 SPECIAL = {
     b"host": Role.HOST,
     b"connection": Role.CONNECTION,
     b"upgrade": Role.UPGRADE,
     b"expect": Role.EXPECT,
     b"accept-encoding": Role.CODINGS,
-    b"authorization": Role.TOKEN,
+    b"cookie": Role.COOKIE,
 }
 MAY_BE_CONNECTION_OPTION = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"http2-settings"))
 
@@ -135,13 +144,15 @@ class Headers:
     kept: list[tuple[Name, bytes, bytes]]
     found: dict[bytes, bytes]
     """The last value of each normal form, dropped fields included."""
+    listed: dict[bytes, list[bytes]]
+    """All values of the fields in `LISTED`, in order."""
 
 
-def read(fields: Fields) -> Headers | Malformed:
-    """Every field judged, or why they make the request ambiguous."""
+def read(fields: Fields, travelling: frozenset[bytes] = frozenset()) -> Headers | Malformed:
+    """Every field judged, or why they make the request ambiguous; `travelling` are kept though others drop them."""
     if len(fields) > MAX_FIELDS or sum(len(name) + len(value) for name, value in fields) > MAX_BYTES:
         return Malformed.HEADERS_TOO_LARGE
-    headers = Headers([], {})
+    headers = Headers([], {}, {})
     spelled: dict[bytes, str] = {}
     for raw, value in fields:
         name = _judge(raw) if len(raw) <= MAX_NAME else None
@@ -154,9 +165,11 @@ def read(fields: Fields) -> Headers | Malformed:
         if name.single and name.plain in headers.found:
             return Malformed.DUPLICATE_HEADER
         headers.found[name.plain] = value
+        if name.plain in LISTED:
+            headers.listed.setdefault(name.plain, []).append(value)
         if name.role is Role.REFUSED:
             return Malformed.OVERRIDE_HEADER
-        if name.role is not Role.DROPPED:
+        if name.role is not Role.DROPPED or name.plain in travelling:
             headers.kept.append((name, raw, value))
     return headers
 
@@ -190,3 +203,15 @@ def connection(value: bytes) -> bytes | None:
     """`Connection` as far as it is about the connection to this proxy; None when nothing of it is left."""
     options = [option.strip() for option in value.lower().split(b",")]
     return b", ".join(option for option in options if option in (b"close", b"keep-alive")) or None
+
+
+def cookie_values(fields: tuple[bytes, ...], name: bytes) -> list[bytes]:
+    """Every value of one cookie; names are compared as they are (RFC 6265, section 5.4)."""
+    pairs = (pair.strip(b" \t").partition(b"=") for field in fields for pair in field.split(b";"))
+    return [value.strip(b" \t") for key, equals, value in pairs if equals and key.rstrip(b" \t") == name]
+
+
+def without_cookies(field: bytes, names: frozenset[bytes]) -> bytes:
+    """A `Cookie` field without the cookies of these names; empty when no other is left."""
+    kept = (pair.strip(b" \t") for pair in field.split(b";") if pair.partition(b"=")[0].strip(b" \t") not in names)
+    return b"; ".join(pair for pair in kept if pair)

@@ -6,12 +6,23 @@ never see a spelling that the upstream does not get.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from headgate.identity.authority import Authority, dialled_host, host_field, parse_authority
-from headgate.identity.headers import Fields, Headers, Name, Role, codings, connection, read, refusal
+from headgate.identity.headers import (
+    Fields,
+    Headers,
+    Name,
+    Role,
+    codings,
+    connection,
+    read,
+    refusal,
+    without_cookies,
+)
 from headgate.identity.paths import canonical, query_refusal
 from headgate.identity.reasons import Malformed
 from headgate.model import Refusal, Request, malformed
@@ -20,6 +31,7 @@ VERSIONS = frozenset((b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2.0"))
 NEVER_FORWARDED = frozenset((b"CONNECT", b"TRACE", b"TRACK"))
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 ANY_ADDRESS = frozenset(("0.0.0.0", "[::]"))  # noqa: S104 - compared with, not bound to
+NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 _METHOD = re.compile(rb"[A-Z][A-Z0-9-]{0,31}\Z")
 
 
@@ -36,7 +48,8 @@ class Mode(StrEnum):
 class RawRequest:
     """A request as received. `host` and `port` are where its bytes will go; `authority` is what the request line (or
     `:authority`) said, `sni` the name that the TLS client asked for, `alpn` the protocol agreed on with it, `connected`
-    where the CONNECT of its tunnel leads; `listener` is the address this proxy was reached at."""
+    where the CONNECT of its tunnel leads; `listener` is the address this proxy was reached at, `own_ports` are all at
+    which its process listens."""
 
     mode: Mode
     method: bytes
@@ -51,6 +64,7 @@ class RawRequest:
     alpn: bytes | None = None
     connected: tuple[str, int] | None = None
     listener: tuple[str, int] = ("", 0)
+    own_ports: frozenset[int] = frozenset()
     source: str = ""
 
 
@@ -58,35 +72,48 @@ class RawRequest:
 class Clean:
     """A request that only one reading fits: as rules see it, and as it is to be forwarded.
 
-    The caller's credentials have been taken out of both; they are here for who looks for a token.
+    The caller's proofs have been taken out of both; `credentials` has the last value of each field received, by its
+    name's normal form, and `cookies` every `Cookie` field, for who looks for them.
     """
 
     request: Request
     fields: Fields = field(repr=False)
     target: bytes
     authority: bytes
-    authorization: bytes | None = field(default=None, repr=False)
-    proxy_authorization: bytes | None = field(default=None, repr=False)
+    credentials: Mapping[bytes, bytes] = field(default=NOTHING, repr=False)
+    cookies: tuple[bytes, ...] = field(default=(), repr=False)
 
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Fields and cookies in which callers prove who they are, by the rules in force: what rules and records see of a
+    request is without them, and unless they travel, so is what goes on."""
+
+    headers: frozenset[bytes] = frozenset()
+    cookies: frozenset[bytes] = frozenset()
+    travel: bool = False
+
+
+NOTHING_TAKEN = Taken()
 
 NamesTarget = Callable[[Request, str], bool]
 """Whether a host is a name of the target that this request will go to."""
 
 
-def check(raw: RawRequest, names_target: NamesTarget) -> Clean | Refusal:
+def check(raw: RawRequest, names_target: NamesTarget, taken: Taken = NOTHING_TAKEN) -> Clean | Refusal:
     """The request as it will be forwarded, or why it is malformed."""
-    checked = _check(raw, names_target)
+    checked = _check(raw, names_target, taken)
     return malformed(checked.value) if isinstance(checked, Malformed) else checked
 
 
-def _check(raw: RawRequest, names_target: NamesTarget) -> Clean | Malformed:
+def _check(raw: RawRequest, names_target: NamesTarget, taken: Taken) -> Clean | Malformed:
     if raw.version not in VERSIONS or (raw.version == b"HTTP/2.0") is not (raw.alpn == b"h2"):
         return Malformed.HTTP_VERSION
     if not _METHOD.match(raw.method) or (raw.method in NEVER_FORWARDED) is not (raw.mode is Mode.CONNECT):
         return Malformed.METHOD
     if raw.scheme not in ("http", "https"):
         return Malformed.SCHEME
-    headers = read(raw.fields)
+    headers = read(raw.fields, taken.headers if taken.travel else frozenset())
     if isinstance(headers, Malformed):
         return headers
     if reason := refusal(headers, raw.version):
@@ -95,7 +122,7 @@ def _check(raw: RawRequest, names_target: NamesTarget) -> Clean | Malformed:
     named = _named(raw, headers)
     if host is None or isinstance(named, Malformed):
         return named if isinstance(named, Malformed) else Malformed.HOST_MALFORMED
-    clean = _clean(raw, host, headers)
+    clean = _clean(raw, host, headers, taken)
     if isinstance(clean, Malformed):
         return clean
     return _misdirected(raw, clean.request, named, names_target) or clean
@@ -154,10 +181,10 @@ def _known(raw: RawRequest, request: Request, host: str, names: NamesTarget) -> 
 
 def _is_own(raw: RawRequest, request: Request) -> bool:
     own = {dialled_host(raw.listener[0]), *LOOPBACK, *ANY_ADDRESS}
-    return request.port == raw.listener[1] and request.host in own
+    return request.port in (raw.listener[1], *raw.own_ports) and request.host in own
 
 
-def _clean(raw: RawRequest, host: str, headers: Headers) -> Clean | Malformed:
+def _clean(raw: RawRequest, host: str, headers: Headers, taken: Taken) -> Clean | Malformed:
     target = _target(raw)
     if isinstance(target, Malformed):
         return target
@@ -166,14 +193,18 @@ def _clean(raw: RawRequest, host: str, headers: Headers) -> Clean | Malformed:
     fields: list[tuple[bytes, bytes]] = []
     seen: list[tuple[str, str]] = []
     for name, spelled, value in headers.kept:
-        forwarded = _forwarded(raw, name, value, place)
-        if forwarded is None:
+        forwarded = None if name.plain in taken.headers else _forwarded(name, value, place, taken)
+        travels = taken.travel and (name.plain in taken.headers or name.role is Role.COOKIE)
+        sent = value if travels else forwarded
+        if sent is None:
             continue
+        fields.append((spelled, sent))
         try:
-            seen.append((name.text, forwarded.decode()))
+            text = sent.decode()
         except UnicodeDecodeError:
             return Malformed.HEADER_NOT_UTF8
-        fields.append((spelled, forwarded))
+        if forwarded is not None:
+            seen.append((name.text, forwarded.decode() if travels else text))
     if b"host" not in headers.found:
         seen.insert(0, ("host", place))
         fields.insert(0, (b"Host", place.encode()))
@@ -182,18 +213,18 @@ def _clean(raw: RawRequest, host: str, headers: Headers) -> Clean | Malformed:
         tuple(pair for pair in fields if not (raw.version == b"HTTP/2.0" and pair[0].lower() == b"host")),
         f"{path}?{query}".encode() if b"?" in raw.target else path.encode(),
         place.encode() if raw.version == b"HTTP/2.0" or (raw.mode is Mode.FORWARD and raw.authority) else b"",
-        headers.found.get(b"authorization"),
-        headers.found.get(b"proxy-authorization"),
+        headers.found,
+        tuple(headers.listed.get(b"cookie", ())),
     )
 
 
-def _forwarded(raw: RawRequest, name: Name, value: bytes, place: str) -> bytes | None:
+def _forwarded(name: Name, value: bytes, place: str, taken: Taken) -> bytes | None:
     """The value that goes on, or None when the field stays here."""
     match name.role:
         case Role.HOST:
             return place.encode()
-        case Role.TOKEN:  # what a forward proxy is not asked to read belongs to the upstream
-            return None if raw.mode is Mode.REVERSE else value
+        case Role.COOKIE:
+            return (without_cookies(value, taken.cookies) or None) if taken.cookies else value
         case Role.CODINGS:
             return codings(value)
         case Role.CONNECTION:

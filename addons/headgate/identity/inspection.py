@@ -1,24 +1,40 @@
 """Why a token is or is not accepted, check by check, for the person who holds it.
 
-It runs the very checks of tokens.py, in their order, and adds what each found and what it wanted. A signature is never
-part of it, nor is the token's text.
+It runs the very checks that judge traffic, in their order, and adds what each found and what it wanted (`findings`).
+The token's text and its signature are no part of it. Where it would stand in a request is not known here, so whoever
+could be meant by it, at any place, is thought of; what a single request adds, a proof of possession, is left out.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from headgate.identity.callers import Call, Callers
+from headgate.identity.credentials import Presented, Shown
+from headgate.identity.findings import IN_USE, JUDGED, READ, Finding, Use, of_provider
 from headgate.identity.jwks import KeySet
-from headgate.identity.presets import IdentityRules, Provider
+from headgate.identity.memory import Memory
+from headgate.identity.presets import BEARER, CERTIFICATE, FORWARDED_CERTIFICATE
+from headgate.identity.provider import IdentityRules, Provider
 from headgate.identity.reasons import Reason, Rejected
-from headgate.identity.tokens import JUDGING, READING, Case, KeysOf, Token
+from headgate.identity.releases import Releases
+from headgate.identity.replays import Replays
+from headgate.identity.revocations import Revocations
+from headgate.identity.tokens import JUDGING, READING, Case, Token
 from headgate.model import Principal
+
+KeysFor = Callable[[Provider, str | None], KeySet | Rejected]
+"""The keys of a provider that a token naming this key id may be verified with."""
+
+PROVIDER = "provider"
+NOT_ALONE = {Reason.PROOF_MISSING, Reason.WORKLOAD_ONLY}
+"""What is missing from a request that shows this token and nothing else, which is no fault of the token's."""
+
+_NOBODY = Revocations({})
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One check: `reason` is None when it passed; `found` and `required` are shown as they are, or empty."""
+    """One check: `reason` is None when it passed; `found` and `required` are in words, or empty."""
 
     name: str
     reason: Reason | None
@@ -28,113 +44,150 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """All checks up to the first that failed, and the names of those not reached."""
+    """All checks up to the first that failed, and the names of those not reached.
+
+    `places` are where the token must stand. Only of an accepted one: `principal` is its caller, as the list of releases
+    has it now; `listed` says for each of its environments whether its code is on that list, None where there is none;
+    `revoked` is None where it is not known; with `needs_proof` each request needs a proof of the key that it is bound
+    to; with `workload` another token has to say who calls.
+    """
 
     steps: tuple[Step, ...]
     not_reached: tuple[str, ...]
-    provider: str | None
-    principal: Principal | None
+    provider: str | None = None
+    places: tuple[str, ...] = ()
+    principal: Principal | None = None
+    needs_proof: bool = False
+    workload: bool = False
+    revoked: bool | None = None
+    listed: Mapping[str, bool] | None = None
 
     @property
     def reason(self) -> Reason | None:
         return self.steps[-1].reason
 
 
-def inspect(text: str, rules: IdentityRules, keys_of: KeysOf, now: float) -> Inspection:
-    token = Token(text)
+ORDER = (*(name for name, _ in READING), PROVIDER, *(name for name, _ in JUDGING), *IN_USE)
+
+
+def inspect(
+    text: str, rules: IdentityRules, keys_for: KeysFor, now: float, revocations: Revocations | None = None
+) -> Inspection:
+    """What the rules make of the token at `now` (seconds since the epoch); `revocations` is None where none are known.
+
+    Of several providers, at several places, that it may be meant for, the one that gets furthest with it tells.
+    """
+    token = Token(text, padded="=" in text)
+    steps = _read(token)
+    if steps[-1].reason:
+        return _ended(steps)
+    meant = _meant(token, rules)
+    if isinstance(meant, Reason):
+        return _ended([*steps, _step(PROVIDER, meant, of_provider(token, rules))])
+    found = [_of(provider, text, rules, keys_for, now, revocations) for provider in meant]
+    return max(found, key=lambda one: (one.reason is None, len(one.steps)))
+
+
+def in_words(place: str, *, bound: bool = False) -> str:
+    """A place as people know it; `bound` is for a token that needs a proof of possession."""
+    kind, _, name = place.partition(":")
+    if place == BEARER:
+        return "`Authorization: DPoP`" if bound else "`Authorization: Bearer`, to a forward proxy `Proxy-Authorization`"
+    return f"{kind} `{name}`" if name else f"the {kind} of the connection"
+
+
+def _read(token: Token) -> list[Step]:
     steps: list[Step] = []
     for name, check in READING:
-        steps.append(Step(name, check(token)))
+        steps.append(_step(name, check(token), READ[name](token)))
         if steps[-1].reason:
-            return _ended(steps, None, None)
-    provider = rules.by_issuer.get(token.claims["iss"])
-    known = ", ".join(rules.by_issuer) or "no provider"
-    steps.append(Step("provider", None if provider else Reason.ISSUER_UNKNOWN, token.claims["iss"], known))
-    if provider is None:
-        return _ended(steps, None, None)
-    case = Case(token, provider, keys_of(provider), now)
-    for step, judge in JUDGING:
-        reason = judge(case)
-        found, required = FACTS.get(step, _nothing)(case)
-        steps.append(Step(step, reason, found, required))
-        if reason:
-            return _ended(steps, provider, None)
-    return _ended(steps, provider, case.principal)
+            break
+    return steps
 
 
-def _ended(steps: list[Step], provider: Provider | None, principal: Principal | None) -> Inspection:
-    order = [*(name for name, _ in READING), "provider", *(name for name, _ in JUDGING)]
-    return Inspection(tuple(steps), tuple(order[len(steps) :]), provider.name if provider else None, principal)
+def _meant(token: Token, rules: IdentityRules) -> list[Provider] | Reason:
+    """Whose token it says it is: one provider for each place that any reads, or why there is none."""
+    places = [place for place in rules.places if place not in (CERTIFICATE, FORWARDED_CERTIFICATE)]
+    at_places = [rules.provider_of(token.header, token.claims, (place,)) for place in places]
+    found = {provider.name: provider for provider in at_places if isinstance(provider, Provider)}
+    if found:
+        return list(found.values())
+    nobody = rules.provider_of(token.header, token.claims, places)
+    return nobody if isinstance(nobody, Reason) else [nobody]
 
 
-def _nothing(case: Case) -> tuple[str, str]:  # noqa: ARG001 - one signature for all facts
-    return "", ""
+def _of(
+    provider: Provider,
+    text: str,
+    rules: IdentityRules,
+    keys_for: KeysFor,
+    now: float,
+    revocations: Revocations | None,
+) -> Inspection:
+    """The token as this provider's; its segments are read as they must be at its places."""
+    token = Token(text, provider.shape.padded)
+    steps = _read(token)
+    if steps[-1].reason:
+        return _ended(steps, provider)
+    steps.append(_step(PROVIDER, None, of_provider(token, rules)))
+    case = Case(token, provider, keys_for(provider, token.kid), now)
+    for name, check in JUDGING:
+        steps.append(_step(name, check(case), JUDGED[name](case)))
+        if steps[-1].reason:
+            return _ended(steps, provider)
+    return _in_use(case, case.principal, rules, revocations, steps) if case.principal else _ended(steps, provider)
 
 
-def _algorithm(case: Case) -> tuple[str, str]:
-    return str(case.token.algorithm), ", ".join(sorted(case.provider.algorithms))
+def _in_use(
+    case: Case, principal: Principal, rules: IdentityRules, revocations: Revocations | None, steps: list[Step]
+) -> Inspection:
+    """What the moment decides of a token that is valid."""
+    alone = _shown_alone(case, rules)
+    use = Use(
+        caller=rules.releases.judged(principal, case.now) if rules.releases else principal,
+        binding=rules.binding.dpop,
+        revoked=None if revocations is None else revocations.covers(principal, case.now),
+        listed=_listed(principal, rules.releases, case.now) if rules.releases else None,
+    )
+    failed = {
+        "possession": None if alone in NOT_ALONE else alone,
+        "revocation": Reason.REVOKED if use.revoked else None,
+    }
+    for name, finding in IN_USE.items():
+        steps.append(_step(name, failed.get(name), finding(case, use)))
+        if steps[-1].reason:
+            return _ended(steps, case.provider)
+    return replace(
+        _ended(steps, case.provider),
+        principal=use.caller,
+        needs_proof=alone is Reason.PROOF_MISSING,
+        workload=case.provider.workload,
+        revoked=use.revoked,
+        listed=use.listed,
+    )
 
 
-def _key(case: Case) -> tuple[str, str]:
-    kid = case.token.kid or "no kid"
-    if isinstance(case.keys, Rejected):
-        return kid, "no keys"
-    return kid, _kids(case.keys)
+def _shown_alone(case: Case, rules: IdentityRules) -> Reason | None:
+    """Why a request with this token and nothing else is refused, whatever has been revoked."""
+    callers = Callers(lambda _: case.keys, lambda: _NOBODY, Replays(case.now), Memory())
+    token = Shown(case.token.text, case.provider.shape.places, bound=case.thumbprint is not None)
+    outcome = callers.identify(Presented((token,)), Call("GET", "/"), rules, case.now)
+    return outcome.reason if isinstance(outcome, Rejected) else None
 
 
-def _kids(keys: KeySet) -> str:
-    return ", ".join(f"{key.kid or 'no kid'} ({', '.join(sorted(key.algorithms))})" for key in keys.keys)
+def _listed(principal: Principal, releases: Releases, now: float) -> Mapping[str, bool]:
+    """Whether the caller's code is a release, for each of its environments by itself."""
+
+    def verified(environments: Iterable[str]) -> bool:
+        return releases.judged(replace(principal, environments=frozenset(environments)), now).workload.verified
+
+    return {environment: verified((environment,)) for environment in sorted(principal.environments)}
 
 
-def _issuer(case: Case) -> tuple[str, str]:
-    return str(case.token.claims["iss"]), case.provider.issuer
+def _step(name: str, reason: Reason | None, finding: Finding) -> Step:
+    return Step(name, reason, finding.found, finding.required)
 
 
-def _audience(case: Case) -> tuple[str, str]:
-    named = case.token.claims.get("aud", "none")
-    found = ", ".join(map(str, named)) if isinstance(named, list) else str(named)
-    return found, "one of " + ", ".join(sorted(case.provider.audiences))
-
-
-def _expiry(case: Case) -> tuple[str, str]:
-    return _time(
-        case.token.claims.get("exp")
-    ), f"after {_time(case.now)}, {case.provider.clock_skew:g} s of skew granted"
-
-
-def _not_before(case: Case) -> tuple[str, str]:
-    return _time(case.token.claims.get("nbf")), f"absent, or not after {_time(case.now)}"
-
-
-def _issued_at(case: Case) -> tuple[str, str]:
-    return _time(case.token.claims.get("iat")), f"absent, or not after {_time(case.now)}"
-
-
-def _lifetime(case: Case) -> tuple[str, str]:
-    longest = case.provider.max_lifetime
-    return "", "any" if longest is None else f"up to {longest:.0f} s after its time of issue"
-
-
-def _caller(case: Case) -> tuple[str, str]:
-    caller = case.principal
-    return (f"{caller.kind} {caller.id}" if caller else "none"), "an id, a kind, and well-formed claims"
-
-
-FACTS: Mapping[str, Callable[[Case], tuple[str, str]]] = {
-    "algorithm": _algorithm,
-    "key": _key,
-    "issuer": _issuer,
-    "audience": _audience,
-    "expiry": _expiry,
-    "not before": _not_before,
-    "issued at": _issued_at,
-    "lifetime": _lifetime,
-    "caller": _caller,
-}
-
-
-def _time(value: Any) -> str:
-    """A NumericDate for people; whatever else it is, as it is."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 253402300800:
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds")
-    return "none" if value is None else str(value)[:80]
+def _ended(steps: list[Step], provider: Provider | None = None) -> Inspection:
+    name, places = (provider.name, provider.shape.places) if provider else (None, ())
+    return Inspection(tuple(steps), ORDER[len(steps) :], name, places)

@@ -16,7 +16,7 @@ def read_object(data: bytes) -> dict[str, Any] | None:
     """The one JSON object that `data` holds in UTF-8, or None."""
     try:
         text = data.decode()
-        value = json.loads(text, object_pairs_hook=_members_once, parse_constant=_no_constant)
+        value = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no UTF-8
     except (ValueError, RecursionError):
@@ -27,10 +27,13 @@ def read_object(data: bytes) -> dict[str, Any] | None:
 def frozen(value: Any) -> Any:
     """The same value, read-only at every depth: mappings become proxies, lists tuples."""
     if isinstance(value, dict):
-        return MappingProxyType({key: frozen(item) for key, item in value.items()})
+        return MappingProxyType({key: frozen(item) if type(item) in _NESTS else item for key, item in value.items()})
     if isinstance(value, list):
-        return tuple(frozen(item) for item in value)
+        return tuple([frozen(item) if type(item) in _NESTS else item for item in value])
     return value
+
+
+_NESTS = frozenset((dict, list))
 
 
 def thawed(value: Any) -> Any:
@@ -51,6 +54,9 @@ def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"`{name}` is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members_once, parse_constant=_no_constant)
 
 
 def _depth_fits(text: str, value: Any) -> bool:

@@ -8,7 +8,7 @@ from mitmproxy.net.http import status_codes
 from headgate.masking.credentials import without_credentials
 from headgate.masking.due import due
 from headgate.masking.job import Done, Job, run
-from headgate.masking.plan import CannotMask, detect_nothing
+from headgate.masking.plan import CannotMask, Plan, detect_nothing
 from headgate.masking.record import recordable
 from headgate.masking.response import Received, without_stray_body
 from headgate.masking.rules import MaskingRules
@@ -58,7 +58,7 @@ class Masking:
     async def _masked(self, exchange: Exchange, request: http.Request, upstream: http.Response | None) -> Done:
         sent = Sent(request.data.path, request.headers.fields, request.raw_content or b"")
         rules = self._rules(exchange) if exchange.bundle else None
-        plan = due(rules, exchange.principal, exchange.request, exchange.target) if rules else None
+        plan = _due(rules, exchange) if rules else None
         if rules is None or (plan and exchange.principal is None):
             return Done(outline(sent), None, "masks-not-known")
         if plan is None:
@@ -77,6 +77,11 @@ class Masking:
             return await self._workers.run(job)
         except CannotMask as cannot:
             return Done(outline(job.sent), None, cannot.reason)
+
+
+def _due(rules: MaskingRules, exchange: Exchange) -> Plan | None:
+    """Judged by the moment the request came, which its record tells: a slow upstream does not change the masks."""
+    return due(rules, exchange.principal, exchange.request, exchange.target, now=exchange.started)
 
 
 def _received(request: http.Request, upstream: http.Response) -> Received:

@@ -19,7 +19,7 @@ _SEPARATOR = re.compile(r"([?&#;])")
 _END = re.compile(r"[\s\">].*", re.DOTALL)
 _SLASH = re.compile(r"/.*", re.DOTALL)
 _USER = re.compile(r"//[^/?#@\s]*@")
-_JWT = r"eyJ(?:(?<![\w-]eyJ)|(?<=\\[bfnrt]eyJ)|(?<=%[0-9A-Fa-f]{2}eyJ))[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+_JWT = r"eyJ(?:(?<![\w-]eyJ)|(?<=\\[bfnrt]eyJ)|(?<=%[0-9A-Fa-f]{2}eyJ))[\w-]{8,}={0,2}\.[\w-]{8,}={0,2}\.[\w-]*={0,2}"
 _TOKEN = re.compile(_JWT, re.ASCII)
 _RAW_TOKEN = re.compile(_JWT.encode())
 _COOKIE = re.compile(r"^([^=;]*)=([^;]*)")

@@ -7,14 +7,19 @@ from headgate.model import Principal, Request, Target
 
 
 def due(
-    rules: MaskingRules, principal: Principal | None, request: Request | None, target: Target | None
+    rules: MaskingRules,
+    principal: Principal | None,
+    request: Request | None,
+    target: Target | None,
+    *,
+    now: float,
 ) -> Plan | None:
-    """What all masks that are due ask for together; None when none is.
+    """What all masks that are due at `now`, in seconds since the epoch, ask for together; None when none is.
 
     A request that was refused before its caller, its target or itself was known gets every mask.
     """
     if principal is None or request is None or target is None:
         return rules.everything if rules.masks else None
-    facts = Facts(Subject(principal, request, target))
+    facts = Facts(Subject(principal, request, target, now))
     plans = tuple(mask.plan for mask in rules.masks if mask.matcher.test(facts) is not False)
     return merge(plans) if plans else None

@@ -5,17 +5,15 @@ dimension: a caller or request that has none of them cannot match, whatever the 
 needs to know.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
 
-from headgate.match.facts import KEYS, READS, Dimension, Facts, Subject
+from headgate.match.conditions import Condition, Test, all_of, any_of, claim, max_age, shared, text, verified
+from headgate.match.facts import READS, Dimension, Facts, Subject, Value
 from headgate.match.hosts import host_keys
 from headgate.match.paths import PathTemplate
-from headgate.match.spec import AllOf, MatchSpec, PrincipalSpec, TargetSpec
-
-Test = Callable[[Facts], bool | None]
+from headgate.match.pointers import pointer
+from headgate.match.spec import AllOf, AllOfScopes, MatchSpec, PrincipalSpec, SessionSpec, TargetSpec, WorkloadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Matcher:
     """One compiled `match:`; all its tests must hold. `fixed` says what it demands exactly."""
 
     tests: tuple[Test, ...]
-    fixed: Mapping[Dimension, frozenset[str]]
+    fixed: Mapping[Dimension, frozenset[Value]]
 
     def holds(self, subject: Subject) -> bool | None:
         return self.test(Facts(subject))
@@ -45,24 +43,14 @@ def compile_match(spec: MatchSpec, *, widen: bool) -> Matcher:
     return _compile(spec, widen=widen, absent=False)
 
 
-_shared = lru_cache(maxsize=4096)
-"""Rules say the same things over and over: tests that are shared stay in the processor's caches."""
-
-
-class _Condition(NamedTuple):
-    test: Test
-    dimension: Dimension | None = None
-    values: frozenset[str] | None = None  # None: the test demands no exact value
-
-
 def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
-    conditions: list[_Condition] = []
+    conditions: list[Condition] = []
     if spec.method is not None:
         conditions.append(_method(spec.method, widen))
     if spec.target is not None:
         conditions.extend(_target(spec.target, absent))
     if spec.principal is not None:
-        conditions.extend(_principal(spec.principal, absent))
+        conditions.extend(_principal(spec.principal, widen, absent))
     if spec.host is not None:
         conditions.append(_host(spec.host))
     if spec.path is not None:
@@ -74,26 +62,26 @@ def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
     return Matcher(tuple(tests), fixed)
 
 
-def _not(inner: Matcher) -> _Condition:
+def _not(inner: Matcher) -> Condition:
     def test(facts: Facts) -> bool | None:
         holds = inner.test(facts)
         return None if holds is None else not holds
 
-    return _Condition(test)
+    return Condition(test)
 
 
-@_shared
-def _method(methods: tuple[str, ...], widen: bool) -> _Condition:
+@shared
+def _method(methods: tuple[str, ...], widen: bool) -> Condition:
     wanted, write = frozenset(methods) - {"write"}, "write" in methods
 
     def test(facts: Facts) -> bool:
         method = facts.method
         return method in wanted or (write and method not in READS) or (widen and method.upper() in wanted)
 
-    return _Condition(test, "method", frozenset(methods))
+    return Condition(test, "method", frozenset(methods))
 
 
-def _path(texts: tuple[str, ...], widen: bool) -> Iterator[_Condition]:
+def _path(texts: tuple[str, ...], widen: bool) -> Iterator[Condition]:
     """One test for all templates, and what they demand of each segment that is a literal in all of them."""
     templates = tuple(PathTemplate.parse(text) for text in texts)
 
@@ -103,91 +91,59 @@ def _path(texts: tuple[str, ...], widen: bool) -> Iterator[_Condition]:
             return True
         return widen and len(segments) > 1 and not segments[-1] and any(t.matches(segments[:-1]) for t in templates)
 
-    yield _Condition(test)
+    yield Condition(test)
     for at in range(min(len(template.head) for template in templates)):
         literals = {template.head[at] for template in templates}
         if None not in literals:
-            yield _Condition(test, at, frozenset(literal for literal in literals if literal is not None))
+            yield Condition(test, at, frozenset(literal for literal in literals if literal is not None))
 
 
-@_shared
-def _host(patterns: tuple[str, ...]) -> _Condition:
+@shared
+def _host(patterns: tuple[str, ...]) -> Condition:
     wanted = frozenset(patterns)
-    return _Condition(lambda facts: not wanted.isdisjoint(host_keys(facts.host)), "host", wanted)
+    return Condition(lambda facts: not wanted.isdisjoint(host_keys(facts.host)), "host", wanted)
 
 
-def _target(spec: tuple[str, ...] | TargetSpec, absent: bool | None) -> Iterator[_Condition]:
+def _target(spec: tuple[str, ...] | TargetSpec, absent: bool | None) -> Iterator[Condition]:
     if isinstance(spec, tuple):
-        yield _any("target", spec, absent)
+        yield any_of("target", spec, absent)
         return
     if spec.environment is not None:
-        yield _any("target.environment", spec.environment, absent)
+        yield any_of("target.environment", spec.environment, absent)
     if spec.tags is not None:
-        yield _any("target.tags", spec.tags, absent)
+        yield any_of("target.tags", spec.tags, absent)
 
 
-def _principal(spec: PrincipalSpec, absent: bool | None) -> Iterator[_Condition]:
+def _principal(spec: PrincipalSpec, widen: bool, absent: bool | None) -> Iterator[Condition]:
     for name in ("kind", "id", "email", "provider", "owner"):
         if (patterns := getattr(spec, name)) is not None:
-            yield _text(f"principal.{name}", patterns, absent)
-    if isinstance(spec.groups, AllOf):
-        yield _all("principal.groups", spec.groups.all, absent)
-    elif spec.groups is not None:
-        yield _any("principal.groups", spec.groups, absent)
+            yield text(f"principal.{name}", patterns, absent)
+    if spec.groups is not None:
+        yield _names("principal.groups", spec.groups, absent)
     if spec.environment is not None:
-        yield _any("principal.environment", spec.environment, absent)
+        yield any_of("principal.environment", spec.environment, absent)
+    if spec.workload is not None:
+        yield from _workload(spec.workload, absent)
+    if spec.session is not None:
+        yield from _session(spec.session, absent)
+    for path, values in (spec.claims or {}).items():
+        yield claim(pointer(path), tuple((type(value), value) for value in values), widen, absent)
 
 
-@_shared
-def _text(dimension: str, patterns: tuple[str, ...], absent: bool | None) -> _Condition:
-    globs = tuple(_glob(pattern) for pattern in patterns if "*" in pattern)
-    if not globs:
-        return _any(dimension, patterns, absent)
-    exact, values_of = frozenset(patterns), KEYS[dimension]
-
-    def test(facts: Facts) -> bool | None:
-        for value in values_of(facts):
-            return value in exact or any(glob(value) for glob in globs)
-        return absent
-
-    return _Condition(test)
+def _names(dimension: str, spec: tuple[str, ...] | AllOf | AllOfScopes, absent: bool | None) -> Condition:
+    return any_of(dimension, spec, absent) if isinstance(spec, tuple) else all_of(dimension, spec.all, absent)
 
 
-@_shared
-def _any(dimension: str, names: tuple[str, ...], absent: bool | None) -> _Condition:
-    wanted, values_of = frozenset(names), KEYS[dimension]
-
-    def test(facts: Facts) -> bool | None:
-        values = values_of(facts)
-        return not wanted.isdisjoint(values) if values else absent
-
-    return _Condition(test, dimension, wanted)
+def _workload(spec: WorkloadSpec, absent: bool | None) -> Iterator[Condition]:
+    for name in ("name", "version", "commit", "digest", "workflow"):
+        if (patterns := getattr(spec, name)) is not None:
+            yield text(f"principal.workload.{name}", patterns, absent)
+    if spec.verified is not None:
+        yield verified(spec.verified, absent)
 
 
-@_shared
-def _all(dimension: str, names: tuple[str, ...], absent: bool | None) -> _Condition:
-    wanted, values_of = frozenset(names), KEYS[dimension]
-
-    def test(facts: Facts) -> bool | None:
-        values = values_of(facts)
-        return wanted.issubset(values) if values else absent
-
-    return _Condition(test, dimension, frozenset(names[:1]))
-
-
-def _glob(pattern: str) -> Callable[[str], bool]:
-    """`*` stands for any run of characters; the pieces between are searched for once, from left to right."""
-    first, *middle, last = pattern.split("*")
-
-    def matches(text: str) -> bool:
-        if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
-            return False
-        at, end = len(first), len(text) - len(last)
-        for piece in middle:
-            found = text.find(piece, at, end)
-            if found < 0:
-                return False
-            at = found + len(piece)
-        return True
-
-    return matches
+def _session(spec: SessionSpec, absent: bool | None) -> Iterator[Condition]:
+    if spec.scopes is not None:
+        yield _names("principal.session.scopes", spec.scopes, absent)
+    if spec.max_age is not None:
+        yield max_age(spec.max_age, absent)

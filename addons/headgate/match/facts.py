@@ -1,34 +1,47 @@
 """What is known of one request, in the form that rules compare, and the dimensions an index may branch on."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headgate.match.hosts import canonical_host, host_keys
+from headgate.match.pointers import Pointer, lookup
 from headgate.model import Kind, Principal, Request, Target
 
 READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """The methods that are not `write` (RFC 9110, section 9.2.1, calls them safe)."""
 
-Dimension = str | int
-"""What an index may branch on: a name from `KEYS`, or the position of a path segment, counted from 0."""
+
+class Claim(NamedTuple):
+    """A claim of which values of one type are demanded."""
+
+    path: Pointer
+    of: type
+
+
+Dimension = str | int | Claim
+"""What an index may branch on: a name from `KEYS`, the position of a path segment, counted from 0, or a claim."""
+
+Value = str | int
+"""What may be demanded in a dimension; all values of one dimension are of one type, for to Python `True` is 1."""
 
 
 class Subject(NamedTuple):
-    """What a rule is asked about."""
+    """What a rule is asked about; `now` is in seconds since the epoch."""
 
     principal: Principal | None
     request: Request
     target: Target | None
+    now: float
 
 
 class Facts:
     """A subject in the form that tests compare, worked out once for all rules."""
 
-    __slots__ = ("caller", "host", "method", "principal", "segments", "target")
+    __slots__ = ("caller", "host", "method", "now", "principal", "segments", "target")
 
     def __init__(self, subject: Subject) -> None:
-        principal, request, target = subject
+        principal, request, target, self.now = subject
         self.principal = principal
         self.caller = None if principal is None or principal.kind is Kind.ANONYMOUS else principal
         self.target = target
@@ -36,11 +49,21 @@ class Facts:
         self.host = canonical_host(request.host) or request.host.lower()
         self.segments = request.path[1:].split("/") if request.path.startswith("/") else []
 
-    def keys(self, dimension: Dimension) -> Iterable[str]:
-        """The values of this subject that a rule may demand in one dimension."""
+    def keys(self, dimension: Dimension) -> Iterable[Value] | None:
+        """The values of this subject that a rule may demand in one dimension; None if that cannot be told."""
+        if isinstance(dimension, str):
+            return KEYS[dimension](self)
         if isinstance(dimension, int):
             return self.segments[dimension : dimension + 1]
-        return KEYS[dimension](self)
+        values = self.claim(dimension.path)
+        return set(values) if all(type(value) is dimension.of for value in values) else None
+
+    def claim(self, path: Pointer) -> Sequence[Any]:
+        """The values of a signed claim, as they are: none where it is absent, null or empty, several in a list."""
+        value = lookup(self.caller.claims, path) if self.caller else None
+        if isinstance(value, tuple | list):
+            return value
+        return () if value is None or value == "" else (value,)
 
 
 NOTHING: frozenset[str] = frozenset()
@@ -79,6 +102,12 @@ KEYS: Mapping[str, Callable[[Facts], Iterable[str]]] = {
     "principal.provider": _single("caller", "provider"),
     "principal.owner": _single("caller", "owner"),
     "principal.groups": lambda facts: facts.caller.groups if facts.caller else NOTHING,
+    "principal.workload.name": _single("caller", "workload.name"),
+    "principal.workload.version": _single("caller", "workload.version"),
+    "principal.workload.commit": _single("caller", "workload.commit"),
+    "principal.workload.digest": _single("caller", "workload.digest"),
+    "principal.workload.workflow": _single("caller", "workload.workflow"),
+    "principal.session.scopes": lambda facts: facts.caller.session.scopes if facts.caller else NOTHING,
     "principal.environment": lambda facts: facts.caller.environments if facts.caller else NOTHING,
     "target": _single("target", "name"),
     "target.environment": _single("target", "environment"),

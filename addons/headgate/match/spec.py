@@ -11,14 +11,19 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
     Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from headgate.match.durations import Duration
 from headgate.match.hosts import host_pattern
 from headgate.match.paths import PathTemplate
+from headgate.match.pointers import pointer
 from headgate.model import Kind
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*\Z")
@@ -65,6 +70,29 @@ def _template(text: str) -> str:
     return text
 
 
+def _scope(text: str) -> str:
+    if re.search(r"\s", text):
+        raise ValueError(f"`{text[:80]}` is not a scope; accepted: text without blanks, several scopes as a list")
+    return text
+
+
+def _age(seconds: float) -> float:
+    if seconds == 0:
+        raise ValueError("every session is older than 0 seconds; accepted: a duration such as `15m`")
+    return seconds
+
+
+def _claims[Claims: Mapping[str, Any]](claims: Claims) -> Claims:
+    if not claims:
+        raise ValueError("no claim is given; accepted: at least one, such as `/tenant: acme`")
+    for path in claims:
+        try:
+            pointer(path)
+        except ValueError as error:
+            raise ValueError(f"`{path[:80]}` names no claim: {error}") from None
+    return claims
+
+
 Text = Annotated[str, Field(min_length=1)]
 Some = Field(min_length=1)
 Names = Annotated[tuple[Text, ...], BeforeValidator(listed, json_schema_input_type=Text | list[Text]), Some]
@@ -84,6 +112,14 @@ Paths = Annotated[
     BeforeValidator(listed, json_schema_input_type=Text | list[Text]),
     Some,
 ]
+ScopeNames = Annotated[
+    tuple[Annotated[Text, AfterValidator(_scope)], ...],
+    BeforeValidator(listed, json_schema_input_type=Text | list[Text]),
+    Some,
+]
+Scalar = Annotated[StrictStr, Some] | StrictInt | StrictBool
+Scalars = Annotated[tuple[Scalar, ...], BeforeValidator(listed, json_schema_input_type=Scalar | list[Scalar]), Some]
+Claims = Annotated[dict[str, Scalars], AfterValidator(_claims), Field(json_schema_extra={"minProperties": 1})]
 
 
 def _shape(value: Any) -> str:
@@ -94,13 +130,38 @@ class AllOf(Section):
     all: Names
 
 
+class AllOfScopes(Section):
+    all: ScopeNames
+
+
 class TargetSpec(_Conditions):
     environment: Names | None = None
     tags: Names | None = None
 
 
 Groups = Annotated[Annotated[Names, Tag("names")] | Annotated[AllOf, Tag("a-mapping")], Discriminator(_shape)]
+Scopes = Annotated[
+    Annotated[ScopeNames, Tag("names")] | Annotated[AllOfScopes, Tag("a-mapping")], Discriminator(_shape)
+]
 Targets = Annotated[Annotated[Names, Tag("names")] | Annotated[TargetSpec, Tag("a-mapping")], Discriminator(_shape)]
+
+
+class WorkloadSpec(_Conditions):
+    """The code that calls; `verified` says that a signed release list names it."""
+
+    name: Names | None = None
+    version: Names | None = None
+    commit: Names | None = None
+    digest: Names | None = None
+    workflow: Names | None = None
+    verified: StrictBool | None = None
+
+
+class SessionSpec(_Conditions):
+    """A scope is its whole text: none is a prefix of another or contains it."""
+
+    scopes: Scopes | None = None
+    max_age: Annotated[Duration, AfterValidator(_age)] | None = None
 
 
 class PrincipalSpec(_Conditions):
@@ -113,6 +174,9 @@ class PrincipalSpec(_Conditions):
     kind: Kinds | None = None
     groups: Groups | None = None
     environment: Names | None = None
+    workload: WorkloadSpec | None = None
+    session: SessionSpec | None = None
+    claims: Claims | None = None
 
 
 class MatchSpec(Section):

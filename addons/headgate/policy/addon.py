@@ -7,12 +7,17 @@ from mitmproxy import http
 from headgate.model import Decision, Effect, Exchange, Principal, Request, denied, guard_error
 from headgate.policy.engine import TUNNEL_MAY_OPEN, PolicyRules, decide, entry_refused
 
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+
 
 class Policy:
     """Judges what identity has found out; `rules` gives those in force when the request came."""
 
-    def __init__(self, exchanges: Mapping[str, Exchange], rules: Callable[[Exchange], PolicyRules]) -> None:
-        self._exchanges, self._rules = exchanges, rules
+    def __init__(
+        self, exchanges: Mapping[str, Exchange], rules: Callable[[Exchange], PolicyRules], clock: Clock
+    ) -> None:
+        self._exchanges, self._rules, self._clock = exchanges, rules, clock
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self._exchanges[flow.id]
@@ -21,7 +26,7 @@ class Policy:
         principal, request = known
         targets, policy = self._rules(exchange)
         exchange.target = targets.resolve(request.scheme, request.host, request.port)
-        exchange.decision = decide(policy, targets, principal, exchange.target, request)
+        exchange.decision = decide(policy, targets, principal, exchange.target, request, now=self._clock())
         _enforce(exchange, exchange.decision)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:

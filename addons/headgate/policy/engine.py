@@ -52,12 +52,15 @@ class PolicyRules(NamedTuple):
     policy: Policy
 
 
-def decide(policy: Policy, targets: Targets, principal: Principal, target: Target | None, request: Request) -> Decision:
-    """The one decision; `target` is what `targets.resolve` gave for where the request will go."""
+def decide(
+    policy: Policy, targets: Targets, principal: Principal, target: Target | None, request: Request, *, now: float
+) -> Decision:
+    """The one decision; `target` is what `targets.resolve` gave for where the request will go, `now` is in seconds
+    since the epoch."""
     reason = entry_refused(targets, principal, target)
     if reason is not None:
         return Decision(Effect.DENY, reason)
-    facts = Facts(Subject(principal, request, target))
+    facts = Facts(Subject(principal, request, target, now))
     allows: list[Rule] = []
     denies: list[Rule] = []
     unsure: list[Rule] = []

@@ -3,7 +3,8 @@
 A tree: each branch looks at one dimension (a path segment, the caller's id, a group, the target, ...) and keeps the
 rules that demand an exact value there under that value, all others beside. At each branch that dimension is taken
 which leaves the fewest rules to ask, so it does not matter whether a bundle tells its rules apart by path, by group
-or by host. The index only leaves out rules whose match is certainly false; what is left is asked.
+or by host. The index only leaves out rules whose match is certainly false; what is left is asked. Where it cannot be
+told which values a request has in a dimension, all branches are followed.
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headgate.match import Dimension, Facts, Matcher
+from headgate.match import Dimension, Facts, Matcher, Value
 
 LEAF = 4
 """So few rules are asked faster than told apart."""
@@ -28,7 +29,7 @@ Leaf = tuple[int, ...]
 @dataclass(frozen=True, slots=True)
 class Branch:
     dimension: Dimension
-    children: "Mapping[str, Branch | Leaf]"
+    children: "Mapping[Value, Branch | Leaf]"
     rest: "Branch | Leaf"
 
 
@@ -47,13 +48,14 @@ class Index:
                 found.update(node)
                 continue
             children = node.children
-            pending.extend(children[key] for key in facts.keys(node.dimension) if key in children)
+            keys = facts.keys(node.dimension)
+            pending += children.values() if keys is None else [children[key] for key in keys if key in children]
             if node.rest:
                 pending.append(node.rest)
         return found
 
 
-Fixed = Sequence[Mapping[Dimension, frozenset[str]]]
+Fixed = Sequence[Mapping[Dimension, frozenset[Value]]]
 
 
 def _grow(rules: Leaf, fixed: Fixed, used: frozenset[Dimension], copies: float) -> Branch | Leaf:
@@ -66,17 +68,17 @@ def _grow(rules: Leaf, fixed: Fixed, used: frozenset[Dimension], copies: float) 
 
 class _Split(NamedTuple):
     dimension: Dimension
-    buckets: Mapping[str, list[int]]
+    buckets: Mapping[Value, list[int]]
     rest: Leaf
     copies: float  # how often a rule stands in the buckets, on average
     asked: float  # how many rules are left to ask, on average
 
 
 def _best_split(rules: Leaf, fixed: Fixed, used: frozenset[Dimension], copies: float) -> _Split | None:
-    buckets: dict[Dimension, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    buckets: dict[Dimension, dict[Value, list[int]]] = defaultdict(lambda: defaultdict(list))
     for rule in rules:
         for dimension, values in fixed[rule].items():
-            if dimension not in used and (isinstance(dimension, str) or dimension < SEGMENTS):
+            if dimension not in used and not (isinstance(dimension, int) and dimension >= SEGMENTS):
                 for value in values:
                     buckets[dimension][value].append(rule)
     splits = (_split(dimension, by_value, rules) for dimension, by_value in buckets.items())
@@ -84,7 +86,7 @@ def _best_split(rules: Leaf, fixed: Fixed, used: frozenset[Dimension], copies: f
     return min(fit, key=lambda split: (split.asked, str(split.dimension)), default=None)
 
 
-def _split(dimension: Dimension, buckets: Mapping[str, list[int]], rules: Leaf) -> _Split:
+def _split(dimension: Dimension, buckets: Mapping[Value, list[int]], rules: Leaf) -> _Split:
     sizes = [len(bucket) for bucket in buckets.values()]
     placed = {rule for bucket in buckets.values() for rule in bucket}
     rest = tuple(rule for rule in rules if rule not in placed)

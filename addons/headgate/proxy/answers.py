@@ -11,7 +11,10 @@ NO_STORE = ((b"Cache-Control", b"no-store"),)
 
 
 def answer(refusal: Refusal, decision_id: str, method: str = "GET") -> http.Response:
-    """The response for `refusal`; without a body for HEAD (RFC 9110, section 9.3.2)."""
+    """The response for `refusal`; without a body for HEAD (RFC 9110, section 9.3.2).
+
+    Of a refused CONNECT clients show the status line at most and drop the rest: its reason phrase says why, too.
+    """
     fields = {
         "type": PROBLEM + refusal.slug,
         "title": refusal.title,
@@ -23,7 +26,10 @@ def answer(refusal: Refusal, decision_id: str, method: str = "GET") -> http.Resp
     }
     body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **_challenge(refusal)}
-    return http.Response.make(refusal.status, b"" if method == "HEAD" else body + b"\n", headers)
+    response = http.Response.make(refusal.status, b"" if method == "HEAD" else body + b"\n", headers)
+    if method == "CONNECT":
+        response.reason = f"{response.reason} ({refusal.reason})"
+    return response
 
 
 def stand_in(decision_id: str) -> http.Response:

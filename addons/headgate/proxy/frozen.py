@@ -7,8 +7,8 @@ it: values are compared, not the names mitmproxy says have changed, since its ow
 values without a word.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mitmproxy import exceptions
@@ -61,15 +61,29 @@ FIXED: Mapping[str, Any] = {
 }
 """Options with one safe value."""
 
-KEPT = ("mode", "scripts", "client_replay_concurrency", "onboarding_host", "server", "listen_host", "listen_port")
+KEPT = (
+    *("mode", "scripts", "client_replay_concurrency", "onboarding_host", "server", "listen_host", "listen_port"),
+    *("certs", "cert_passphrase", "confdir", "client_certs", "add_upstream_certs_to_client_chain", "ciphers_client"),
+    *("tls_version_client_min", "tls_version_client_max", "tls_ecdh_curve_client"),
+)
 """Options that keep the value they had at start, with all of `headgate_*` and `server_replay_*`."""
+
+ASKS = "request_client_cert"
+"""Whether callers are asked for a certificate: as the rules in force say, and nobody else."""
+
+MODERN = ("TLS1_2", "TLS1_3")
+"""Versions of TLS whose signatures count: older ones, like a lower `@SECLEVEL`, let clients sign with SHA-1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The values that hold from start to end, by option name."""
+    """The values that hold, by option name: from start to end, but for those that the guard itself decides."""
 
-    values: Mapping[str, Any]
+    values: dict[str, Any] = field(repr=False)
+
+    def decide(self, options: OptManager, name: str, value: object) -> None:
+        """Have an option follow the rules. mitmproxy reads it when it needs it, so that nobody has to be told."""
+        self.values[name] = options._options[name].value = value
 
     def violations(self, options: OptManager) -> list[str]:
         """Put back every value that has changed, and name the options concerned."""
@@ -94,7 +108,9 @@ def freeze(options: OptManager) -> tuple[Frozen, list[str]]:
             problems.append(f"option `{name}` bypasses the guard and must stay {_show(safe)}")
         options._options[name].value = safe
         values[name] = safe
-    problems += _limit_body(options)
+    problems += [*_limit_body(options), *_weak_handshakes(options)]
+    if _asked(options, ASKS):
+        problems.append(f"option `{ASKS}` follows the rules (a provider of preset `mtls`); leave it out")
     for name in options.keys():  # noqa: SIM118 - OptManager is not a mapping
         if name in KEPT or name == "body_size_limit" or name.startswith(("headgate_", "server_replay_")):
             values[name] = options._options[name].current()
@@ -109,6 +125,13 @@ def _limit_body(options: OptManager) -> list[str]:
     if asked is None:
         return []
     return [f"option `body_size_limit` may be lowered from {BODY_SIZE_LIMIT}, not raised or switched off"]
+
+
+def _weak_handshakes(options: OptManager) -> Iterator[str]:
+    if (oldest := options._options["tls_version_client_min"].current()) not in MODERN:
+        yield f"option `tls_version_client_min` accepts `TLS1_2` and `TLS1_3`, not `{oldest}`"
+    if "@SECLEVEL" in (options._options["ciphers_client"].current() or "").upper():
+        yield "option `ciphers_client` names ciphers only; leave out `@SECLEVEL`"
 
 
 def _within_limit(size: object) -> bool:

@@ -22,12 +22,15 @@ from headgate.model import BundleRef, Exchange, Refusal, guard_error, malformed,
 from headgate.proxy import layers
 from headgate.proxy.answers import answer, stand_in, verdict_line
 from headgate.proxy.faults import describe, error_text, stay
+from headgate.proxy.handshakes import Handshakes, always_whole
 from headgate.proxy.held import Held, request_state, response_state, restore_request, say_length
 from headgate.proxy.stages import NO_STAGES, Stages
 
 log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
+Judge = Callable[[http.HTTPFlow], Awaitable[None] | None]
+"""A stage of the way in: it judges at once, or says what has to be awaited until it has."""
 
 STAGE_DEADLINE = 30.0
 """Seconds a stage may take; masking has a shorter limit of its own for each job."""
@@ -54,6 +57,7 @@ class Guard:
         self._bundle: Callable[[], BundleRef | None] = lambda: None
         self.exchanges: Mapping[str, Exchange] = MappingProxyType(self._held)
         self.stages = NO_STAGES
+        self.handshakes = Handshakes()
         self._before: Mapping[str, Callable[[Any], Awaitable[bool] | bool]] = {
             "requestheaders": self._requestheaders,
             "request": self._request,
@@ -65,6 +69,7 @@ class Guard:
             "server_connect": self._dialling,
             "client_connected": layers.only_tcp,
             "client_disconnected": self._client_disconnected,
+            "tls_established_client": self.handshakes.established,
             **dict.fromkeys(layers.OTHER_HOOKS, layers.refuse_flow),
         }
         self._after: Mapping[str, Callable[[Any], None]] = {
@@ -79,6 +84,7 @@ class Guard:
             "tls_established_server": lambda data: self._send_as_judged(data.context.client),
             "http_connect_upstream": self._tunnel_as_judged,
             "tls_clienthello": layers.never_ignored,
+            "tls_start_client": always_whole,
             "next_layer": layers.only_http,
             "update": self._updated,
         }
@@ -133,7 +139,8 @@ class Guard:
 
     # -- the way in ---------------------------------------------------------------------------------------------------
 
-    def _requestheaders(self, flow: http.HTTPFlow) -> bool:
+    def _requestheaders(self, flow: http.HTTPFlow) -> Awaitable[bool] | bool:
+        self._begin(flow)
         held = self._hold(flow, None, anew=True)
         flow.request.stream = False
         flow.metadata.clear()
@@ -143,9 +150,16 @@ class Guard:
             held.refusal, flow.request.headers = malformed("not-http"), http.Headers()  # their names may be anything
         elif held.bundle is None:
             held.refusal = guard_error("not-ready")
-        else:
-            self._run(held, self.stages.on_requestheaders)
-        held.seen = request_state(flow, read=False)
+        elif pending := self._run(held, self.stages.on_requestheaders):
+            return self._judged_later(held, pending)
+        return self._judged(held)
+
+    async def _judged_later(self, held: Held, pending: Awaitable[None]) -> bool:
+        await pending
+        return self._judged(held)
+
+    def _judged(self, held: Held) -> bool:
+        held.seen = request_state(held.flow, read=False)
         self._put_answer(held)
         return True
 
@@ -165,7 +179,8 @@ class Guard:
         held.read = True
         if not held.refusal:
             say_length(flow.request)
-            self._run(held, self.stages.on_request)
+            if self._run(held, self.stages.on_request):
+                held.refusal = guard_error("not-judged")  # a stage that waits has no place here
         held.seen = request_state(flow, read=True)
         self._put_answer(held)
         return True
@@ -280,15 +295,26 @@ class Guard:
     # -- tunnels and connections --------------------------------------------------------------------------------------
 
     def _http_connect(self, flow: http.HTTPFlow) -> Awaitable[bool] | bool:
+        self._begin(flow)
         held = self._hold(flow, None, anew=True)
         if held.bundle is None:
             held.refusal = guard_error("not-ready")
         elif flow.is_replay or not flow.live:
             held.refusal = guard_error("replayed-flow")
         else:
-            self._run(held, self.stages.on_connect)
+            pending = self._run(held, self.stages.on_connect)
+            if pending:
+                return self._judge_tunnel_later(held, pending)
+        return self._judge_tunnel(held)
+
+    async def _judge_tunnel_later(self, held: Held, pending: Awaitable[None]) -> bool:
+        await pending
+        verdict = self._judge_tunnel(held)
+        return verdict if verdict is True or verdict is False else await verdict
+
+    def _judge_tunnel(self, held: Held) -> Awaitable[bool] | bool:
         self._put_answer(held, sentinel=False)
-        held.seen = request_state(flow, read=False)
+        held.seen = request_state(held.flow, read=False)
         return self._refuse_tunnel(held) if held.refusal else True
 
     async def _refuse_tunnel(self, held: Held) -> bool:
@@ -306,6 +332,7 @@ class Guard:
 
     def _client_disconnected(self, client: connection.Client) -> bool:
         self._dialled.pop(client.id, None)
+        self.handshakes.ended(client)
         self.stages.client_disconnected(client)
         if any(held.client is client for held in self._held.values()):
             asyncio.get_running_loop().call_later(ABANDONED, self._give_up, client)
@@ -356,6 +383,11 @@ class Guard:
 
     # -- what is known of a flow --------------------------------------------------------------------------------------
 
+    def _begin(self, flow: http.HTTPFlow) -> None:
+        """Fix what the connection has shown in TLS, before anything is judged or can fail."""
+        if flow.live and not flow.is_replay:  # a replayed flow bears the id of a connection that it does not come by
+            self.handshakes.begun(flow.client_conn)
+
     def _hold(self, flow: http.HTTPFlow, refusal: Refusal | None, *, anew: bool = False) -> Held:
         """What is known of `flow`; with `anew`, or when nothing is, it starts from nothing."""
         held = self._held.get(flow.id)
@@ -401,16 +433,34 @@ class Guard:
 
     # -- stages -------------------------------------------------------------------------------------------------------
 
-    def _run(self, held: Held, stages: tuple[tuple[str, Callable[[http.HTTPFlow], None]], ...]) -> None:
-        for name, hook in stages:
-            started = perf_counter_ns()
+    def _run(self, held: Held, stages: tuple[tuple[str, Judge], ...]) -> Awaitable[None] | None:
+        """Run the stages of the way in up to the first refusal; what is returned has to be awaited for the rest."""
+        for at, (name, hook) in enumerate(stages):
+            started, pending = perf_counter_ns(), None
             try:
-                hook(held.flow)
+                pending = hook(held.flow)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a stage that fails refuses
                 self._failed(held, name, error, guard_error(f"{name}-failed"))
+            if pending is not None:
+                return self._run_on(held, name, pending, stages[at + 1 :], started)
             held.took(name, perf_counter_ns() - started)
             if held.refusal:
-                return
+                return None
+        return None
+
+    async def _run_on(
+        self, held: Held, name: str, pending: Awaitable[None], rest: tuple[tuple[str, Judge], ...], started: int
+    ) -> None:
+        """Wait for a stage, then run the others."""
+        try:
+            async with asyncio.timeout(STAGE_DEADLINE):
+                await pending
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
+            self._failed(held, name, error, guard_error(f"{name}-failed"))
+            stay()
+        held.took(name, perf_counter_ns() - started)
+        if not held.refusal and (further := self._run(held, rest)):
+            await further
 
     async def _run_async(self, held: Held, name: str, hook: Callable[[http.HTTPFlow], Awaitable[None] | None]) -> None:
         started = perf_counter_ns()

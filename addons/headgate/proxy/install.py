@@ -23,6 +23,7 @@ from headgate.proxy.dispatch import Dispatch
 from headgate.proxy.faults import quiet_logs, quiet_pages
 from headgate.proxy.frozen import Frozen, freeze, refuse_changes
 from headgate.proxy.guard import Guard
+from headgate.proxy.handshakes import read_or_refuse
 from headgate.proxy.runtime import Runtime, Settings
 from headgate.proxy.web import install_window
 
@@ -61,6 +62,12 @@ class Headgate:
             choices=("refuse", "continue"),
         )
         loader.add_option("headgate_follow", bool, True, "Take up changes in the rules folder while running.")
+        loader.add_option(
+            "headgate_admin",
+            str,
+            "127.0.0.1:8082",
+            "Where health and public keys are shown, HOST:PORT; empty for nowhere.",
+        )
 
     def configure(self, _updated: Iterable[str]) -> None:
         if self._frozen:
@@ -82,8 +89,9 @@ class Headgate:
             capture=options.headgate_capture,
             on_capture_error=options.headgate_on_capture_error,
             follow=options.headgate_follow,
+            admin=options.headgate_admin,
         )
-        self._runtime = Runtime(settings, self.guard, self._proxyserver())
+        self._runtime = Runtime(settings, self.guard, self._proxyserver(), options, frozen)
         self._frozen = frozen
         if isinstance(self._master, WebMaster):
             install_window(self._master)
@@ -114,6 +122,7 @@ def install(master: Master) -> Headgate:
     Dispatch(master.addons, headgate.guard, headgate).install()
     quiet_logs()
     quiet_pages()
+    read_or_refuse()
     return headgate
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from mitmproxy import addonmanager, hooks, version
 from mitmproxy.addonmanager import AddonManager
+from mitmproxy.addons import tlsconfig
 from mitmproxy.master import Master
+from mitmproxy.net.tls import create_client_proxy_context
 from mitmproxy.proxy import mode_servers, server
-from mitmproxy.proxy.layers import http
+from mitmproxy.proxy.layers import http, tls
 
 VERSION = "12.2.3"
 
@@ -51,10 +53,15 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
     "ConnectionHandler.open_connection": server.ConnectionHandler.open_connection,
     "HttpStream": http.HttpStream,
     "Master.run": Master.run,
+    "TLSLayer.start_tls": tls.TLSLayer.start_tls,
+    "TLSLayer.receive_handshake_data": tls.TLSLayer.receive_handshake_data,
+    "ClientTLSLayer": tls.ClientTLSLayer,
+    "TlsConfig.tls_start_client": tlsconfig.TlsConfig.tls_start_client,
+    "create_client_proxy_context": create_client_proxy_context,
 }
 """The code whose order of steps the guard relies on."""
 
-DIGEST = "fe1beb0bd23e75f0e0a83a998e2465b8c68299a67d5c8b5bb8354ba338abbd0c"
+DIGEST = "5bab9a317b9d1099be4428fe41c69c8dd6d57c38f15bd7361c155ec74b0ec43d"
 """SHA-256 over the sources above, of mitmproxy 12.2.3."""
 
 

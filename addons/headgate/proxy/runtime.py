@@ -4,31 +4,33 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.options import Options
 
+from headgate.admin.pages import Status
+from headgate.admin.server import AdminListener
 from headgate.bundle.active import ActiveBundle
 from headgate.bundle.load import Bundle, label
 from headgate.capture.addon import Capture
 from headgate.capture.writer import Writer
 from headgate.errors import HeadgateError
-from headgate.identity.addon import Identity
-from headgate.identity.development import DevelopmentKey
-from headgate.identity.keys import KeyRing
-from headgate.identity.presets import DEVELOPMENT
+from headgate.identity.addon import Identity, Sources
 from headgate.masking.addon import Masking
 from headgate.masking.workers import Workers
 from headgate.model import Exchange
 from headgate.policy.addon import Policy
 from headgate.policy.engine import PolicyRules
 from headgate.proxy.faults import describe
+from headgate.proxy.frozen import ASKS, Frozen
 from headgate.proxy.guard import Guard
-from headgate.proxy.listeners import loopback_only
+from headgate.proxy.listeners import loopback_only, ports
 from headgate.proxy.stages import compose
+from headgate.proxy.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -45,26 +47,31 @@ class Settings:
     capture: str
     on_capture_error: str
     follow: bool
+    admin: str
 
 
 class Runtime:
     """Everything a started guard needs; making one loads the rules and opens the record, or raises HeadgateError."""
 
-    def __init__(self, settings: Settings, guard: Guard, proxyserver: Proxyserver) -> None:
-        self._settings, self._proxyserver = settings, proxyserver
+    def __init__(
+        self, settings: Settings, guard: Guard, proxyserver: Proxyserver, options: Options, frozen: Frozen
+    ) -> None:
+        self._settings, self._proxyserver, self._options, self._frozen = settings, proxyserver, options, frozen
         self._tasks: set[asyncio.Task[None]] = set()
-        self._development: DevelopmentKey | None = None
-        self._active = ActiveBundle(settings.rules)
-        self._active.load_now()
-        _make_folder(settings.state)
+        self._trust = Trust(settings.state)
+        self._active = ActiveBundle(settings.rules, prepare=self._trust.prepare)
+        self._active.load_now(before=self._trust.open)
+        self._admin = AdminListener(settings.admin, self._status()) if settings.admin else None
         self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom)
-        self._keys = KeyRing(time.time)
         self._workers = Workers()
         self._take_up(self._bundle())
         guard.begin(self._stages(guard), lambda: self._active.current)
-        self._keep("the key fetcher", self._keys.run())
+        for name, work in self._trust.work().items():
+            self._keep(name, work)
         if settings.follow:
-            self._keep("the follower of the rules", self._active.follow(changed=self._changed))
+            self._keep("the follower of the rules", self._active.follow(changed=self._take_up))
+        if self._admin:
+            self._admin.start()
 
     def running(self) -> None:
         """Start the maskers, now that the listeners are up: cut off in their start, they would keep asyncio waiting."""
@@ -73,11 +80,15 @@ class Runtime:
         log.info(
             "headgate guards with rules `%s` %s from `%s`", bundle.name, label(bundle), self._settings.rules.as_posix()
         )
-        if self._development and not loopback_only(self._proxyserver):
+        if self._admin:
+            log.info("headgate shows its state and its public keys on %s", self._admin.url)
+        if self._trust.development and not loopback_only(self._proxyserver):
             log.warning("development tokens are refused: not every listener is on loopback (--listen-host 127.0.0.1)")
 
     async def stop(self) -> None:
         """End what runs beside; what has been recorded is written out."""
+        if self._admin:
+            await self._admin.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -87,16 +98,8 @@ class Runtime:
     def _stages(self, guard: Guard) -> Any:
         exchanges = guard.exchanges
         return compose(
-            Identity(
-                exchanges,
-                rules=lambda exchange: _rules_of(exchange).identity,
-                keys=self._keys,
-                clock=time.time,
-                accepts_host=_names_target,
-                loopback_only=lambda: loopback_only(self._proxyserver),
-                development_key=lambda: self._development,
-            ),
-            Policy(exchanges, lambda exchange: _policy_of(_rules_of(exchange))),
+            Identity(exchanges, self._sources(guard), self._trust.keys, self._trust.replays, time.time),
+            Policy(exchanges, lambda exchange: _policy_of(_rules_of(exchange)), time.time),
             Masking(exchanges, lambda exchange: _rules_of(exchange).masking, self._workers),
             Capture(
                 exchanges,
@@ -106,19 +109,37 @@ class Runtime:
             ),
         )
 
-    def _take_up(self, bundle: Bundle) -> None:
-        """Follow the keys that the rules now in force name; make the development key once they want one."""
-        self._keys.configure(bundle.identity)
-        wanted = any(provider.preset == DEVELOPMENT for provider in bundle.identity.providers)
-        if self._development is None and wanted:
-            self._development = DevelopmentKey.open(self._settings.state)
+    def _status(self) -> Status:
+        """What the admin listener tells of this proxy."""
+        return Status(
+            bundle=lambda: self._active.current,
+            degraded=lambda: "rules-refused" if self._active.problem else None,
+            keys_missing=lambda: bool(self._trust.keys.missing()),
+            jwks=self._jwks,
+        )
 
-    def _changed(self, bundle: Bundle) -> None:
-        """Follow rules that came into force while running; without a development key its provider accepts nobody."""
-        try:
-            self._take_up(bundle)
-        except HeadgateError as error:
-            log.warning("%s", error)
+    def _sources(self, guard: Guard) -> Sources:
+        return Sources(
+            rules=lambda exchange: _rules_of(exchange).identity,
+            accepts_host=_names_target,
+            loopback_only=lambda: loopback_only(self._proxyserver),
+            own_ports=self._own_ports,
+            development_key=lambda: self._trust.development,
+            revocations=self._trust.revocations.current,
+            signer=self._trust.signer,
+            certificates=guard.handshakes.of,
+        )
+
+    def _own_ports(self) -> frozenset[int]:
+        return ports(self._proxyserver, self._options, self._admin.address.port if self._admin else None)
+
+    def _jwks(self) -> Mapping[str, Any]:
+        published = self._trust.published(self._bundle().identity)
+        return published.jwks() if published else {"keys": []}
+
+    def _take_up(self, bundle: Bundle) -> None:
+        self._trust.take_up(bundle)
+        self._frozen.decide(self._options, ASKS, bool(bundle.identity.certificates))
 
     def _bundle(self) -> Bundle:
         bundle = self._active.current
@@ -157,11 +178,3 @@ def _names_target(exchange: Exchange, host: str) -> bool:
     targets = _rules_of(exchange).targets
     target = targets.resolve(request.scheme, request.host, request.port)
     return target is not None and targets.names(target, host)
-
-
-def _make_folder(state: Path) -> None:
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise HeadgateError(f"the state folder `{state}` cannot be made: {reason}") from None

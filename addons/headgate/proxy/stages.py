@@ -10,7 +10,6 @@ from headgate.identity.addon import Identity
 from headgate.masking.addon import Masking
 from headgate.policy.addon import Policy
 
-Sync = Callable[[http.HTTPFlow], None]
 Async = Callable[[http.HTTPFlow], Awaitable[None] | None]
 
 
@@ -18,9 +17,9 @@ Async = Callable[[http.HTTPFlow], Awaitable[None] | None]
 class Stages:
     """For each hook, the stages due in their order, each with the name that refusals and records give it."""
 
-    on_connect: tuple[tuple[str, Sync], ...]
-    on_requestheaders: tuple[tuple[str, Sync], ...]
-    on_request: tuple[tuple[str, Sync], ...]
+    on_connect: tuple[tuple[str, Async], ...]
+    on_requestheaders: tuple[tuple[str, Async], ...]
+    on_request: tuple[tuple[str, Async], ...]
     on_response: tuple[tuple[str, Async], ...]
     on_error: tuple[tuple[str, Async], ...]
     client_disconnected: Callable[[connection.Client], None]
@@ -43,7 +42,7 @@ def compose(identity: Identity, policy: Policy, masking: Masking, capture: Captu
             ("identity", identity.requestheaders),
             ("policy", policy.requestheaders),
         ),
-        on_request=(("identity", identity.request),),
+        on_request=(("identity", identity.request), ("assertion", identity.vouch)),
         on_response=(("masking", masking.response), ("capture", capture.response)),
         on_error=(("masking", masking.error), ("capture", capture.error)),
         client_disconnected=identity.client_disconnected,
