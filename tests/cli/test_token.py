@@ -1,16 +1,24 @@
 """`headgate token`: what it prints, and what it never prints."""
 
 import json
+import re
+import threading
 import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import yaml
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from tests.identity.samples import Sample
 
 from headgate.cli.main import main
 from headgate.identity.development import DevelopmentKey
+from headgate.identity.store import IdentityStore
 
 IDENTITY = "providers:\n  - {name: dev, preset: development, audiences: [headgate-dev]}\n"
 
@@ -237,7 +245,109 @@ def test_a_token_of_a_workload_says_so(tmp_path: Path, rules: Path) -> None:
     assert "it says which code calls; another token has to say who" in result.output
 
 
-def serve(endpoint: Endpoint, path: str, key: LocalKey) -> str:
-    pem = key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    endpoint.answers[path] = pem
-    return pem.decode()
+# -------------------------------------------------------------------------------------------------- keys of a provider
+
+
+class Endpoint(ThreadingHTTPServer):
+    """Answers each path with what is put there, and says which were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.answers: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Endpoint
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        body = self.server.answers.get(self.path)
+        self.send_response(404 if body is None else 200)
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    server = Endpoint()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def provided(rules: Path, state: Path, provider: dict[str, Any], *said: str) -> Callable[[], dict[str, Any]]:
+    """Inspect, as often as it is called, a token of this provider that was minted once."""
+    name = str(provider["name"])
+    (rules / "identity.yaml").write_text(yaml.safe_dump({"providers": [provider]}))
+    minted = run("mint", "--provider", name, "--rules", rules, "--key", state / "own.pem", "--new-key", *said)
+    assert minted.exit_code == 0, minted.output
+
+    def inspected() -> dict[str, Any]:
+        result = run("inspect", "-", "--rules", rules, "--state", state, "--json", stdin=minted.stdout)
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    return inspected
+
+
+def jwks(state: Path) -> bytes:
+    return run("jwks", "--key", state / "own.pem").output.encode()
+
+
+def test_keys_are_fetched_from_the_url_of_the_rules(tmp_path: Path, rules: Path, endpoint: Endpoint) -> None:
+    inspect = provided(rules, tmp_path, Sample("oidc").written({"jwks": f"{endpoint.url}/jwks.json"}))
+    assert inspect()["reason"] == "keys-unavailable"
+    endpoint.answers["/jwks.json"] = jwks(tmp_path)
+    assert inspect()["reason"] is None
+    assert endpoint.asked == ["/jwks.json"] * 2
+
+
+def test_keys_are_discovered_at_the_issuer(tmp_path: Path, rules: Path, endpoint: Endpoint) -> None:
+    inspect = provided(rules, tmp_path, Sample("oidc").written({"issuer": endpoint.url}))
+    document = {"issuer": endpoint.url, "jwks_uri": f"{endpoint.url}/keys"}
+    endpoint.answers["/.well-known/openid-configuration"] = json.dumps(document).encode()
+    endpoint.answers["/keys"] = jwks(tmp_path)
+    assert inspect()["reason"] is None
+    assert endpoint.asked == ["/.well-known/openid-configuration", "/keys"]
+
+
+def test_the_one_key_that_a_token_names_is_fetched(tmp_path: Path, rules: Path, endpoint: Endpoint) -> None:
+    inspect = provided(rules, tmp_path, Sample("aws-alb").written({"jwks": f"{endpoint.url}/keys"}))
+    assert inspect()["reason"] == "unknown-key"
+    ((path, *_),) = ([path] for path in endpoint.asked)
+    private = load_pem_private_key((tmp_path / "own.pem").read_bytes(), None)
+    endpoint.answers[path] = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    accepted = inspect()
+    assert (accepted["reason"], accepted["places"]) == (None, ["header:x-amzn-oidc-data"])
+    assert re.fullmatch(r"/keys/[0-9a-f-]{36}", path)
+
+
+@pytest.mark.parametrize(("kid", "reason"), [("not-a-uuid", "unknown-key"), ("../../secret", "kid-refused")])
+def test_a_key_id_of_another_form_is_never_asked_for(
+    tmp_path: Path, rules: Path, endpoint: Endpoint, kid: str, reason: str
+) -> None:
+    sample = Sample("aws-alb")
+    (rules / "identity.yaml").write_text(
+        yaml.safe_dump({"providers": [sample.written({"jwks": f"{endpoint.url}/keys"})]})
+    )
+    token = sample.token({"header": {"kid": kid}})
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path, "--json")
+    assert json.loads(result.stdout)["reason"] == reason
+    assert endpoint.asked == []
+
+
+def test_no_key_id_at_an_endpoint_of_single_keys(tmp_path: Path, rules: Path, endpoint: Endpoint) -> None:
+    sample = Sample("aws-alb")
+    (rules / "identity.yaml").write_text(
+        yaml.safe_dump({"providers": [sample.written({"jwks": f"{endpoint.url}/keys"})]})
+    )
+    token = sample.token({"header": {"kid": "absent"}})
+    result = run("inspect", token, "--rules", rules, "--state", tmp_path, "--json")
+    assert json.loads(result.stdout)["reason"] == "kid-missing"

@@ -15,7 +15,6 @@ from headgate.cli.main import main
 from headgate.identity.localkeys import new_pem
 
 TYPES = {"ec": "ES256", "ec384": "ES384", "rsa": "RS256"}
-EVE = "iss: https://evil.example"
 
 
 @pytest.fixture(autouse=True)
@@ -280,7 +279,14 @@ def test_rules_that_cannot_be_used_are_reported(folder: Path, tmp_path: Path) ->
     assert "Traceback" not in result.output
 
 
-def test_help_shows_examples() -> None:
-    for command, example in (("mint", "token mint --provider"), ("jwks", "> rules/keys/"), ("inspect", "< token.txt")):
-        assert f"headgate token {'' if command == 'mint' else command}".strip() in run(command, "--help").output
-        assert example in run(command, "--help").output
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [
+        ((), "headgate token jwks --key corp.pem > rules/keys/corp.json"),
+        (("mint",), "headgate token mint --provider iap --key iap.pem --new-key"),
+        (("jwks",), "headgate token jwks --key jobs.pem --new-key --algorithm RS256 > rules/keys/jobs.json"),
+        (("inspect",), "headgate token inspect - < token.txt"),
+    ],
+)
+def test_help_shows_examples(command: tuple[str, ...], example: str) -> None:
+    assert example in run(*command, "--help").output

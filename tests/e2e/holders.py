@@ -1,31 +1,33 @@
-"""Callers with client certificates, honest and not, and connections on which they show them."""
+"""Callers with client certificates, honest and not, and TLS connections on which they show them."""
 
 import socket
 import ssl
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.name import _ASN1Type
 from tests.e2e.output import PATIENCE
 from tests.e2e.wire import Answer, answer_on
 from tests.identity import pki
 from tests.identity.pki import Holder
 
 LONG = (-1, 20_000)
-"""Days, from a moment some years ago: valid while these tests are run."""
+"""Days, from a moment some years ago: valid whenever these tests are run."""
 
 ROOT = pki.authority("root", days=LONG)
 MIDDLE = pki.authority("middle", ROOT, days=LONG)
 BUILDS = pki.authority("builds", days=LONG)
-ANA_ID = "spiffe://prod.example/ana"
 
 
 def caller(name: str, *names: pki.Extension, issuer: Holder = MIDDLE, days: tuple[int, int] = LONG) -> Holder:
     return pki.issue(name, issuer, *names, days=days)
 
 
+ANA_ID = "spiffe://prod.example/ana"
 ANA = caller("ana", pki.uri(ANA_ID))
 SHOP = caller("shop", pki.dns("shop.corp.example"))
 PLAIN = caller("plain")
@@ -33,66 +35,65 @@ EXPIRED = caller("ana", pki.uri(ANA_ID), days=(-2, -1))
 STRANGER = caller("ana", pki.uri(ANA_ID), issuer=pki.authority("root", days=LONG))
 BUILD = caller("till", pki.uri("spiffe://builds.example/till"), issuer=BUILDS)
 
-IMPOSTOR = pki.issue("ana", days=LONG)
-"""Who has a key, and a certificate that this key alone has signed."""
+NOBODY = pki.issue("ana", days=LONG)
+"""Who has a key, and what certificates this key can sign."""
 
-VERSION = bytes.fromhex("a003020102")
-NAME = b"\x0c\x03ana"
-TIMES = b"\x17\x0d"
+BITS = x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\x01\x02", _ASN1Type.BitString)
 
 
-def pem(*ders: bytes) -> bytes:
-    return b"".join(ssl.DER_cert_to_PEM_cert(der).encode() for der in ders)
+def spoiled(was: str, becomes: str, holder: Holder = NOBODY) -> bytes:
+    """The certificate of `holder` with some bytes changed (in hexadecimal): its key fits it still, no signature does."""
+    assert was in holder.der.hex()
+    return bytes.fromhex(holder.der.hex().replace(was, becomes))
 
 
-def key_pem(holder: Holder) -> bytes:
-    written: bytes = holder.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return written
-
-
-def identified(certificate: bytes, chain: Sequence[bytes], holder: Holder) -> bytes:
-    """What a client is given as its own: certificates and the key of the first."""
-    return pem(certificate, *chain) + key_pem(holder)
-
-
-def spoiled(was: bytes, becomes: bytes, holder: Holder = IMPOSTOR) -> bytes:
-    """The certificate of `holder` with some bytes changed: no signature fits it, but the key still does."""
-    assert was in holder.der
-    return holder.der.replace(was, becomes)
-
-
-WITHOUT_DATE = spoiled(TIMES + b"23", TIMES + b"XX")
-OF_VERSION_4 = spoiled(VERSION, VERSION[:-1] + b"\x03")
-OF_ODD_NAME = spoiled(NAME, b"\x0d\x03ana")
-OF_BITS = pki.issue(
-    x509.Name([x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\x01\x02", x509.name._ASN1Type.BitString)]),
-    days=LONG,
-)
+ODD = {
+    "a date that is none": spoiled("170d3233", "170d5858"),
+    "a version that is not there yet": spoiled("a003020102", "a003020103"),
+    "a name of a type that is none": spoiled("0c03616e61", "0d03616e61"),
+    "a name that is no text": pki.issue(x509.Name([BITS]), key=NOBODY.key, days=LONG).der,
+}
+"""Certificates for the key of NOBODY that OpenSSL takes and others stumble over."""
 
 
 def context(
-    holder: Holder | None = None, *, certificate: bytes | None = None, chain: Sequence[bytes] | None = None
+    holder: Holder | None = None, *, instead: bytes | None = None, chain: Sequence[bytes] | None = None
 ) -> ssl.SSLContext:
-    """A client that shows the certificate of `holder` (or another with the same key) and `chain` after it."""
+    """Of a client that shows `instead` or else the certificate of `holder`, and after it `chain` or else its issuers."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     if holder:
-        rest = holder.chain[1:] if chain is None else chain
         with tempfile.TemporaryDirectory() as folder:
-            own = Path(folder, "own.pem")
-            own.write_bytes(identified(certificate or holder.der, rest, holder))
-            made.load_cert_chain(own)
+            made.load_cert_chain(write(Path(folder), holder, instead=instead, chain=chain))
     return made
 
 
+def write(
+    folder: Path, holder: Holder, *, instead: bytes | None = None, chain: Sequence[bytes] | None = None
+) -> Path:
+    """The file that a client is given as its own: certificates, and the key of the first."""
+    ders = (instead or holder.der, *(holder.chain[1:] if chain is None else chain))
+    key = holder.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "own.pem"
+    path.write_bytes("".join(map(ssl.DER_cert_to_PEM_cert, ders)).encode() + key)
+    return path
+
+
 class Line:
-    """One TLS connection, on which requests are written one after the other."""
+    """One TLS connection, on which requests go one after the other."""
 
     def __init__(self, port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
+        self._host = f"127.0.0.1:{port}"
         plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.socket = context.wrap_socket(plain, session=session)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
     def get(self, *fields: str, path: str = "/v1/things") -> Answer:
-        host = "%s:%d" % self.socket.getpeername()[:2]
-        self.socket.sendall("\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *fields, "", ""]).encode())
+        lines = (f"GET {path} HTTP/1.1", f"Host: {self._host}", *fields, "", "")
+        self.socket.sendall("\r\n".join(lines).encode())
         return answer_on(self.socket)

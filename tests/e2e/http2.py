@@ -14,8 +14,8 @@ Fields = list[tuple[bytes, bytes]]
 class Client:
     """One connection; each `request` is a stream of its own and gives status and body, or the name of what ended it."""
 
-    def __init__(self, port: int, server_name: str | None = None) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    def __init__(self, port: int, server_name: str | None = None, context: ssl.SSLContext | None = None) -> None:
+        context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2"])
         plain = socket.create_connection(("127.0.0.1", port), timeout=20)

@@ -5,6 +5,7 @@ a free port, with rules and a state folder of its own.
 """
 
 import contextlib
+import copy
 import itertools
 import json
 import os
@@ -138,6 +139,12 @@ class Proxy:
             assert answered.json()["reason"] == "masking-too-slow", answered.text
             assert time.monotonic() < deadline, "no masker has started"
         return self
+
+    def by(self, words: str) -> "Proxy":
+        """The same process, by the listener that it announces in these words."""
+        other = copy.copy(self)
+        other.port = int(self.output.wait_for(rf"{words}.*listening at 127\.0\.0\.1:(\d+)")[0])
+        return other
 
     @property
     def url(self) -> str:

@@ -9,7 +9,7 @@ from tests.e2e.conftest import Start
 from tests.e2e.proxy import SCRIPTS, Proxy
 from tests.e2e.upstream import Upstream
 
-from headgate.proxy.frozen import FIXED, KEPT, NOTHING
+from headgate.proxy.frozen import ASKS, FIXED, KEPT, NOTHING
 
 LISTED = {
     "allow_hosts": "example.org",
@@ -98,6 +98,14 @@ def test_a_body_limit_may_not_be_raised(attempt: Start) -> None:
     assert problem == "option `body_size_limit` may be lowered from 16m, not raised or switched off"
 
 
+def test_a_client_s_signature_stays_worth_something(attempt: Start) -> None:
+    asked = ("ciphers_client=@SECLEVEL=0:ALL", "request_client_cert=true")
+    assert refused(attempt(*(word for option in asked for word in ("--set", option)))) == [
+        "option `ciphers_client` names ciphers only; leave out `@SECLEVEL`",
+        "option `request_client_cert` follows the rules (a provider of preset `mtls`); leave it out",
+    ]
+
+
 BAD_MODES = (
     *("transparent", "socks5", "dns", "reverse:tcp://127.0.0.1:9", "reverse:tls://127.0.0.1:9"),
     *("reverse:dns://127.0.0.1:9", "reverse:udp://127.0.0.1:9", "reverse:dtls://127.0.0.1:9"),
@@ -177,11 +185,21 @@ WISHES = {
     "server_replay_kill_extra": True,
     "onboarding_host": "api",
     "client_replay_concurrency": -1,
+    "certs": ["empty.mitm"],
+    "cert_passphrase": "word",
+    "confdir": "elsewhere",
+    "client_certs": "elsewhere",
+    "add_upstream_certs_to_client_chain": True,
+    "ciphers_client": "ALL:@SECLEVEL=0",
+    "tls_version_client_min": "TLS1",
+    "tls_version_client_max": "TLS1_2",
+    "tls_ecdh_curve_client": "secp256r1",
+    "request_client_cert": True,
 }
 
 
 def test_every_frozen_option_is_tried_here() -> None:
-    assert set(FIXED) | set(KEPT) <= set(WISHES)
+    assert set(FIXED) | set(KEPT) | {ASKS} <= set(WISHES)
 
 
 @pytest.mark.parametrize("how", ["update", "command", "reset", "defaults", "direct", "add"])

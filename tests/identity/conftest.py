@@ -45,7 +45,7 @@ def base64url(data: bytes, *, padded: bool = False) -> str:
 
 def judge(text: str, provider: Provider, keys: KeySet | Rejected, now: float) -> Case | Rejected:
     """A token before one provider, by every check there is."""
-    token = read(text, padded=provider.shape.padded)
+    token = read(text, padded=provider.shape.pads(text))
     return token if isinstance(token, Rejected) else judged(token, provider, keys, now)
 
 

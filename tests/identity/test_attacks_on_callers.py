@@ -1,4 +1,4 @@
-"""Attacks with good tokens, and around tokens: shown elsewhere, signed by another's key, in fields that look like others,
+"""Attacks with good tokens, and around tokens: shown elsewhere, signed by another key, in fields that look like others,
 in numbers that cost, and by clients that leave. Everything is as behind the proxy, from the fields of a request on.
 """
 

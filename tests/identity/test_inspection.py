@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.identity.conftest import NOW, identity
 from tests.identity.samples import NAMES, Sample, rows
 
@@ -308,3 +310,59 @@ def test_places_are_named_for_people() -> None:
     assert in_words("authorization").startswith("`Authorization: Bearer`")
     assert in_words("authorization", bound=True) == "`Authorization: DPoP`"
     assert in_words("certificate") == "the certificate of the connection"
+
+
+# ---------------------------------------------------------------------------------------------------- whatever it is
+
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+JSON = st.recursive(SCALAR, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+MEMBERS = st.sampled_from(
+    [
+        "iss",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "sub",
+        "cnf",
+        "act",
+        "events",
+        "email",
+        "kubernetes.io",
+        "client",
+        "signer",
+        "typ",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def everybody(tmp_path_factory: pytest.TempPathFactory) -> IdentityRules:
+    written = [Sample(name).written({"max_lifetime": "1h"} if name == "oidc" else {}) for name in NAMES]
+    return identity(tmp_path_factory.mktemp("everybody"), *written)
+
+
+@given(text=st.text() | st.text("eyJhbGciOiJ.=").map(lambda text: f"{text}.{text}.{text}"))
+def test_any_text_is_told_about(everybody: IdentityRules, text: str) -> None:
+    assert inspect(text, everybody, lambda *_: KeySet(()), NOW).reason is not None
+
+
+@given(
+    name=st.sampled_from(["oidc", "aws-alb", "aws-verified-access", "kubernetes", "spiffe-jwt", "cloudflare-access"]),
+    header=st.dictionaries(MEMBERS, JSON, max_size=2),
+    claims=st.dictionaries(MEMBERS, JSON, max_size=3),
+)
+def test_whatever_a_signed_token_holds_is_told_about(
+    everybody: IdentityRules, name: str, header: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    """By words for whatever check it fails, and with the same outcome as at the proxy."""
+    sample = Sample(name)
+    keys = sample.keys(next(provider for provider in everybody.providers if provider.name == name))
+    token = sample.token({"header": header, "claims": claims})
+    found = inspect(token, everybody, lambda *_: keys, NOW, NOBODY)
+    judged = at_the_proxy(token, sample.places, everybody, keys)
+    if found.provider == name:
+        assert found.reason == (judged.reason if isinstance(judged, Rejected) else None)
+    else:
+        assert isinstance(judged, Rejected)
+        assert found.reason is not None

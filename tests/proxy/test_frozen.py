@@ -59,6 +59,50 @@ def test_the_body_limit_may_be_lowered_only(options: Options, asked: str | None,
     assert (problems == []) is accepted
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("tls_version_client_min", old) for old in ("UNBOUNDED", "SSL3", "TLS1", "TLS1_1")),
+        *(("ciphers_client", text) for text in ("@SECLEVEL=0", "AES128-SHA:@SecLevel=0", "@SECLEVEL=0:ALL")),
+        *(("request_client_cert", asked) for asked in (True, False)),
+    ],
+)
+def test_signatures_of_clients_stay_worth_something(options: Options, name: str, value: Any) -> None:
+    options._options[name].value = value
+    (problem,) = freeze(options)[1]
+    assert f"`{name}`" in problem
+
+
+def test_stricter_tls_may_be_asked_for(options: Options) -> None:
+    options.update(tls_version_client_min="TLS1_3", ciphers_client="ECDHE-RSA-AES128-GCM-SHA256")
+    frozen, problems = freeze(options)
+    assert (problems, frozen.values["tls_version_client_min"]) == ([], "TLS1_3")
+
+
+def test_what_the_rules_decide_is_changed_by_nobody_else(options: Options) -> None:
+    frozen, _ = freeze(options)
+    told: list[str] = []
+    veto = lambda updated: refuse_changes(frozen, options, told.append)  # noqa: E731, ARG005 - kept alive by its name
+    options.changed.connect(veto)
+    for asked in (True, False, True):
+        frozen.decide(options, "request_client_cert", asked)
+        options.update(termlog_verbosity="error")
+        assert options.request_client_cert is asked
+        for change in ({"request_client_cert": not asked}, {"request_client_cert": not asked, "http2": False}):
+            with pytest.raises(exceptions.OptionsError, match="frozen while headgate guards: `request_client_cert`"):
+                options.update(**change)
+        assert (options.request_client_cert, options.http2) == (asked, True)
+    with pytest.raises(exceptions.OptionsError):
+        options.reset()
+    assert options.request_client_cert
+    assert len(told) == 7
+
+
+def test_what_holds_is_not_written_anywhere(options: Options) -> None:
+    options._options["cert_passphrase"].value = "word"
+    assert "word" not in repr(freeze(options)[0])
+
+
 def _by_update(options: Options) -> None:
     options.update(map_remote=["|a|b"])
 

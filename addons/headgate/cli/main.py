@@ -16,7 +16,7 @@ COMMANDS = {
     "rules": ("headgate.cli.rules:rules", "Check a rules folder."),
     "run": ("headgate.cli.run:run", "mitmdump with the chain and safe defaults."),
     "sessions": ("headgate.cli.sessions:sessions", "Cut off a session, a caller or a token; list and lift that."),
-    "token": ("headgate.cli.token:token", "Mint development tokens; see why a token is or is not accepted."),
+    "token": ("headgate.cli.token:token", "Mint tokens for trying things out; see why a token is or is not accepted."),
     "web": ("headgate.cli.run:web", "mitmweb with the chain and safe defaults."),
 }
 

@@ -58,6 +58,8 @@ def _usual_keys(spec: Named, preset: Preset, issuer: str) -> KeySource:
         if not is_key_url(issuer):
             raise Unusable("`jwks` is missing, and the issuer is no `https://` URL at which it could be discovered")
         return KeySource(discovery=issuer, uses=preset.uses)
+    if any(signer.startswith("arn:aws-cn:") for signer in spec.signers or ()):
+        raise Unusable("the key endpoint of AWS in China is not known here; accepted: `jwks: file:PATH`")
     region = region_of((spec.signers or ("",))[0])
     template = GOV_CLOUD_KEYS if spec.preset == "aws-alb" and region.startswith("us-gov-") else preset.keys
     host = urlsplit(issuer).hostname or issuer

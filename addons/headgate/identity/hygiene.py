@@ -25,6 +25,7 @@ from headgate.identity.headers import (
 )
 from headgate.identity.paths import canonical, query_refusal
 from headgate.identity.reasons import Malformed
+from headgate.identity.sources import is_loopback
 from headgate.model import Refusal, Request, malformed
 
 VERSIONS = frozenset((b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2.0"))
@@ -109,6 +110,8 @@ def check(raw: RawRequest, names_target: NamesTarget, taken: Taken = NOTHING_TAK
 def _check(raw: RawRequest, names_target: NamesTarget, taken: Taken) -> Clean | Malformed:
     if raw.version not in VERSIONS or (raw.version == b"HTTP/2.0") is not (raw.alpn == b"h2"):
         return Malformed.HTTP_VERSION
+    if raw.mode is Mode.CONNECT and raw.version == b"HTTP/2.0":  # several tunnels on one connection, of several callers
+        return Malformed.HTTP_VERSION
     if not _METHOD.match(raw.method) or (raw.method in NEVER_FORWARDED) is not (raw.mode is Mode.CONNECT):
         return Malformed.METHOD
     if raw.scheme not in ("http", "https"):
@@ -180,8 +183,12 @@ def _known(raw: RawRequest, request: Request, host: str, names: NamesTarget) -> 
 
 
 def _is_own(raw: RawRequest, request: Request) -> bool:
-    own = {dialled_host(raw.listener[0]), *LOOPBACK, *ANY_ADDRESS}
-    return request.port in (raw.listener[1], *raw.own_ports) and request.host in own
+    """Whether this proxy listens there, as far as a name says so: a listener on all addresses has all of 127/8, and
+    systems resolve every name below `localhost` to this machine (RFC 6761, section 6.3)."""
+    if request.port not in (raw.listener[1], *raw.own_ports):
+        return False
+    own = {dialled_host(raw.listener[0]), *ANY_ADDRESS}
+    return request.host in own or request.host.endswith(".localhost") or is_loopback(request.host.strip("[]"))
 
 
 def _clean(raw: RawRequest, host: str, headers: Headers, taken: Taken) -> Clean | Malformed:

@@ -125,7 +125,7 @@ def _of(
     revocations: Revocations | None,
 ) -> Inspection:
     """The token as this provider's; its segments are read as they must be at its places."""
-    token = Token(text, provider.shape.padded)
+    token = Token(text, provider.shape.pads(text))
     steps = _read(token)
     if steps[-1].reason:
         return _ended(steps, provider)

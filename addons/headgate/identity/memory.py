@@ -78,7 +78,8 @@ class Memory:
         self, digest: bytes, shown: Shown, rules: IdentityRules, keys_of: KeysOf, now: float
     ) -> Verified | Rejected:
         self._cases.pop(digest, None)
-        token = read(shown.text, padded=not PADDED.isdisjoint(shown.places))
+        padded = any(PADDED[place].pads(shown.text) for place in shown.places if place in PADDED)
+        token = read(shown.text, padded=padded)
         if isinstance(token, Rejected):
             return token
         provider = rules.provider_of(token.header, token.claims, shown.places)

@@ -72,8 +72,8 @@ def mint(provider: Provider, key: LocalKey, wishes: Wishes, *, now: float, token
     claims: dict[str, Any] = _filled(shape.claims, facts)
     _require(claims, provider, wishes)
     _wish(header, claims, provider, wishes, facts)
-    text = _signed(header, claims, key, algorithm, padded=provider.shape.padded)
-    token = read(text, padded=provider.shape.padded)
+    text = _signed(header, claims, key, algorithm, padded=provider.shape.padding == "always")
+    token = read(text, padded=provider.shape.pads(text))
     case = token if isinstance(token, Rejected) else judged(token, provider, key.keys, now)
     return Minted(text, header, claims, case.reason if isinstance(case, Rejected) else None)
 

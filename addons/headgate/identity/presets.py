@@ -74,7 +74,7 @@ class Preset:
     pem_kid: re.Pattern[str] | None = None
     vendor_keys: bool = False
     uses: frozenset[str] = SIGNING
-    padded: bool = False
+    padding: Literal["never", "always", "maybe"] = "never"
     types: frozenset[str] = TOKEN_TYPES
     header_members: frozenset[str] | None = None
     exact: Mapping[str, tuple[str | int | bool, ...]] = MappingProxyType({})
@@ -82,6 +82,10 @@ class Preset:
     subject: tuple[str, tuple[str, ...]] | None = None
     kinds: tuple[Row[Kind], ...] = ()
     max_lifetime: float | None = None
+
+    def pads(self, text: str) -> bool:
+        """Whether `text`, as a token of this preset, has to be in base64 with padding."""
+        return self.padding == "always" or (self.padding == "maybe" and "=" in text)
 
 
 def _always(kind: Kind) -> tuple[Row[Kind], ...]:
@@ -144,7 +148,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             keys="https://public-keys.auth.elb.{region}.amazonaws.com/",
             pem_kid=UUID,
             vendor_keys=True,
-            padded=True,
+            padding="always",
             kinds=_always(Kind.HUMAN),
         ),
         "aws-verified-access": Preset(
@@ -167,6 +171,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             keys="https://public-keys.prod.verified-access.{region}.amazonaws.com/",
             pem_kid=UUID,
             vendor_keys=True,
+            padding="maybe",  # documented for load balancers only, and AWS's own sample reads both
             kinds=_always(Kind.HUMAN),
             max_lifetime=120.0,
         ),
@@ -314,4 +319,5 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 GOV_CLOUD_KEYS = "https://s3-{region}.amazonaws.com/aws-elb-public-keys-prod-{region}/"
 """Where load balancers of AWS GovCloud publish their keys."""
 
-PADDED = frozenset(place for preset in PRESETS.values() if preset.padded for place in preset.places)
+PADDED = {place: preset for preset in PRESETS.values() if preset.padding != "never" for place in preset.places}
+"""The presets whose segments may end in `=`, by the place of their tokens."""

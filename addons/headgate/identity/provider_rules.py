@@ -210,8 +210,8 @@ def _times(spec: ProviderSpec, preset: Preset, at: Where) -> Iterator[tuple[Wher
     if spec.max_lifetime == 0:
         yield (*at, "max_lifetime"), "no token lives 0 seconds; accepted: a duration such as `1h`"
     if preset.max_lifetime and (spec.max_lifetime or 0) > preset.max_lifetime:
-        longest = int(preset.max_lifetime // 86400)
-        yield (*at, "max_lifetime"), f"longer than preset `{spec.preset}` allows; accepted: up to `{longest}d`"
+        longest = f"{preset.max_lifetime / 86400:g}d" if preset.max_lifetime >= 86400 else f"{preset.max_lifetime:g}s"
+        yield (*at, "max_lifetime"), f"longer than preset `{spec.preset}` allows; accepted: up to `{longest}`"
     if spec.clock_skew > MAX_SKEW:
         yield (*at, "clock_skew"), "too much; accepted: up to `5m`"
 

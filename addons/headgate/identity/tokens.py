@@ -184,7 +184,8 @@ def _signer(case: Case) -> Reason | None:
     """The one load balancer: any other of the same region signs with keys from the same address (ALBeast)."""
     if case.provider.shape.named_by != "signer":
         return None
-    return None if case.stated("signer") in case.provider.names else Reason.SIGNER_MISMATCH
+    signer = case.stated("signer")
+    return None if isinstance(signer, str) and signer in case.provider.names else Reason.SIGNER_MISMATCH
 
 
 def _purpose(case: Case) -> Reason | None:
