@@ -5,116 +5,24 @@ in any log or record is asserted when the module ends (`Proxy.finish`).
 """
 
 import base64
-import hashlib
-import hmac
 import json
 import re
-import socket
-import ssl
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from tests.e2e.agent import basic, client, opened
-from tests.e2e.canary import remember
+from tests.e2e.agent import basic
 from tests.e2e.conftest import Start
 from tests.e2e.http2 import Client
-from tests.e2e.issuer import ALGORITHMS, Key, base64url, jwks
+from tests.e2e.issuer import Key, jwks
 from tests.e2e.output import PATIENCE
-from tests.e2e.proxy import Proxy, write_rules
+from tests.e2e.parties import LATE, Parties, reason_of, rules_in
+from tests.e2e.proxy import Proxy
 from tests.e2e.upstream import Reply, Upstream
 from tests.e2e.wire import answer_on, received
 
-ISSUER, PARTNER, LATE = "https://sso.corp.example", "https://sso.partner.example", "https://late.corp.example"
-TEAM, TAG = "https://acme.cloudflareaccess.com", "0123456789abcdef" * 4
-TARGETS = """
-targets:
-  - {name: api, hosts: [127.0.0.1, localhost, "*.localhost", 127.0.0.2, "[::1]", 0.0.0.0], environment: dev}
-unknown: refuse
-"""
-POLICY = """
-rules:
-  - {id: all-may, effect: allow, match: {target: api, method: [GET, POST]}}
-"""
-IAP = "x-goog-iap-jwt-assertion"
-
 Field = tuple[str, str]
 Refused = tuple[int, str]
-
-
-class Parties:
-    """Everybody's keys, and what each makes with them; all keys go by the id that their provider calls them."""
-
-    def __init__(self) -> None:
-        self.sso, self.partner, self.stranger, self.late = Key("k"), Key("k"), Key("k"), Key("late")
-        self.access = Key("k", "RS256")
-        self.server = Upstream()
-        self.server.replies["/late.json"] = Reply(jwks(self.late))
-        self.made = {
-            "ana": self.token(),
-            "eve": self.token(sub="eve"),
-            "access": self.access_token(),
-            "other": self.access_token(sub="eve"),
-            **self._forged(),
-        }
-        for text in self.made.values():
-            remember("." + text.split(".")[1])  # of some the signature is empty, or one that many have
-
-    def token(self, key: Key | None = None, **claims: Any) -> str:
-        given = {"iss": ISSUER, "aud": "guard", "sub": "ana", "env": "dev", **claims}
-        return (key or self.sso).token(**given)
-
-    def access_token(self, **claims: Any) -> str:
-        return self.access.token(**{"iss": TEAM, "aud": [TAG], "sub": "ana", "type": "app", **claims})
-
-    def _signed(self, header: dict[str, Any], key: Key | None = None, **claims: Any) -> str:
-        times = {"iat": int(time.time()), "exp": int(time.time()) + 600}
-        return (key or self.sso).sign(header, {"iss": ISSUER, "aud": "guard", "sub": "ana", **times, **claims})
-
-    def _forged(self) -> dict[str, str]:
-        """What has to be computed, by what it is to be refused for."""
-        good = self.token()
-        signed, _, encoded = good.rpartition(".")
-        raw = base64.urlsafe_b64decode(encoded + "==")
-        der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
-        segments = good.split(".")
-        hs = self._signed({"alg": "HS256"}).rpartition(".")[0]
-        bom = f"{segments[0]}.{base64url(json.dumps({'sub': 'ana'}).encode('utf-16'))}"
-        return {
-            "none": f"{self._signed({'alg': 'nOnE'}).rpartition('.')[0]}.AAAA",
-            "unsigned": f"{signed}.",
-            "hs": f"{hs}.{base64url(hmac.digest(self.sso.pem, hs.encode(), hashlib.sha256))}",
-            "jwk": self._signed({"jwk": self.stranger.jwk}, self.stranger),
-            "jku": self._signed({"jku": f"{self.server.url}/stranger.json"}, self.stranger),
-            "x5u": self._signed({"x5u": f"{self.server.url}/stranger.pem"}, self.stranger),
-            "zip": self._signed({"zip": "DEF"}),
-            "nested": self._signed({"cty": "JWT"}),
-            "kid": self._signed({"kid": "../../dev/null"}),
-            "sql": self._signed({"kid": "k' OR 1=1 --"}),
-            "stranger": self.token(self.stranger),
-            "partner": self.token(self.partner),
-            "partners": self.token(iss=PARTNER),
-            "der": f"{signed}.{base64url(der)}",
-            "zero": f"{signed}.{base64url(b'\0' * 64)}",
-            "short": f"{signed}.{base64url(raw[:-1])}",
-            "padded": ".".join(f"{segment}=" for segment in segments),
-            "trailing": f"{good}.AAAA",
-            "utf-16": f"{bom}.{base64url(ALGORITHMS['ES256'].sign(bom.encode(), self.sso.private))}",
-            "long": self.token(filler="x" * 7000),
-            "suffix": self.token(iss=f"{ISSUER}.evil.example"),
-            "below": self.token(iss="https://evil.sso.corp.example"),
-            "part": self.token(aud="guar"),
-            "listed": self.token(aud=[["guard"]]),
-            "expired": self.token(exp=int(time.time()) - 60),
-            "endless": self.token(exp=None),
-            "text": self.token(exp="9999999999"),
-            "huge": self.token(exp=10**30),
-            "early": self.token(nbf=int(time.time()) + 600),
-            "logout": self._signed({"typ": "logout+jwt"}),
-        }
 
 
 @pytest.fixture(scope="module")
@@ -124,33 +32,8 @@ def parties() -> Iterator[Parties]:
     made.server.stop()
 
 
-def rules_in(folder: Path, parties: Parties, **identity: Any) -> Path:
-    oidc = {"preset": "oidc", "audiences": ["guard"], "algorithms": ["ES256"], "kind": "human", "clock_skew": "0s"}
-    environment = {"claims": {"environment": "/env"}}
-    providers = [
-        {"name": "sso", **oidc, **environment, "issuer": ISSUER, "jwks": "file:sso.json"},
-        {"name": "partner", **oidc, **environment, "issuer": PARTNER, "jwks": "file:partner.json"},
-        {"name": "late", **oidc, "environment": "dev", "issuer": LATE, "jwks": f"{parties.server.url}/late.json"},
-        {
-            "name": "access",
-            "preset": "cloudflare-access",
-            "issuer": TEAM,
-            "audiences": [TAG],
-            "jwks": "file:access.json",
-            "environment": "dev",
-        },
-    ]
-    document = json.dumps({"providers": providers, **identity})
-    write_rules(folder, identity=document, targets=TARGETS, policy=POLICY, masking="masks: []\n")
-    for name, key in (("sso", parties.sso), ("partner", parties.partner), ("access", parties.access)):
-        (folder / f"{name}.json").write_bytes(jwks(key))
-    return folder
-
-
 @pytest.fixture(scope="module")
-def guard(
-    proxies: Start, upstream: Upstream, parties: Parties, tmp_path_factory: pytest.TempPathFactory
-) -> Proxy:
+def guard(proxies: Start, upstream: Upstream, parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Proxy:
     rules = rules_in(tmp_path_factory.mktemp("guard") / "rules", parties)
     return proxies("--set", "termlog_verbosity=debug", mode=f"reverse:{upstream.url}", rules=rules).ready()
 
@@ -166,7 +49,12 @@ def over_http1(proxy: Proxy, fields: list[Field], path: str, body: bytes) -> Ref
 
 
 def over_http2(proxy: Proxy, fields: list[Field], path: str, body: bytes) -> Refused:
-    line = {"method": "POST" if body else "GET", "scheme": "https", "authority": f"127.0.0.1:{proxy.port}", "path": path}
+    line = {
+        "method": "POST" if body else "GET",
+        "scheme": "https",
+        "authority": f"127.0.0.1:{proxy.port}",
+        "path": path,
+    }
     given = [*((f":{name}", value) for name, value in line.items()), *((name.lower(), value) for name, value in fields)]
     given += [("content-length", str(len(body)))] if body else []
     with Client(proxy.port) as connection:
@@ -175,14 +63,6 @@ def over_http2(proxy: Proxy, fields: list[Field], path: str, body: bytes) -> Ref
 
 
 WAYS = {"http/1.1": over_http1, "http/2": over_http2}
-
-
-def reason_of(body: bytes) -> str:
-    """The reason of a refusal; nothing for another answer."""
-    try:
-        return str(json.loads(body).get("reason", ""))
-    except ValueError:
-        return ""
 
 
 # ---------------------------------------------------------------------------------------------------------- the tokens
@@ -234,7 +114,9 @@ def test_a_good_token_is_good(guard: Proxy, upstream: Upstream, parties: Parties
     assert len(upstream.seen) == 3
     assert b"cf_authorization" not in seen
     assert b"authorization:" not in seen
-    assert not any(text.split(".")[2].lower().encode() in seen for text in (parties.made["ana"], parties.made["access"]))
+    assert not any(
+        text.split(".")[2].lower().encode() in seen for text in (parties.made["ana"], parties.made["access"])
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -307,8 +189,11 @@ BY_FIELDS: dict[str, tuple[list[Field], Refused]] = {
         [("Cf-Access-Jwt-Assertion", "{access}"), ("CF-ACCESS-JWT-ASSERTION", "{access}")],
         (400, "duplicate-header"),
     ),
-    "the header of a provider that is not there": ([(IAP, "{ana}")], (401, "no-token")),
-    "the header of one provider with another's token": ([("Cf-Access-Jwt-Assertion", "{ana}")], (401, "issuer-unknown")),
+    "the header of a provider that is not there": ([("X-Goog-Iap-Jwt-Assertion", "{ana}")], (401, "no-token")),
+    "the header of one provider with another's token": (
+        [("Cf-Access-Jwt-Assertion", "{ana}")],
+        (401, "issuer-unknown"),
+    ),
     "the header of a proxy that is not there": ([("X-Forwarded-Access-Token", "{ana}")], (401, "no-token")),
     "a certificate that nobody saw": ([("X-Forwarded-Client-Cert", "URI=spiffe://corp/ana")], (401, "no-token")),
     "headers that say who calls": (
@@ -355,9 +240,7 @@ def filled(fields: list[Field], parties: Parties) -> list[Field]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_proof_stands_in_one_place_in_one_form(
-    guard: Proxy, upstream: Upstream, parties: Parties, way: str
-) -> None:
+def test_a_proof_stands_in_one_place_in_one_form(guard: Proxy, upstream: Upstream, parties: Parties, way: str) -> None:
     found = {name: WAYS[way](guard, filled(fields, parties), "/things", b"") for name, (fields, _) in BY_FIELDS.items()}
     assert found == {name: expected for name, (_, expected) in BY_FIELDS.items()}
     assert upstream.received == b""
@@ -402,9 +285,7 @@ ONLY_HTTP1 = {
 
 
 @pytest.mark.parametrize("what", ONLY_HTTP1)
-def test_what_only_http1_can_say_does_not_help(
-    guard: Proxy, upstream: Upstream, parties: Parties, what: str
-) -> None:
+def test_what_only_http1_can_say_does_not_help(guard: Proxy, upstream: Upstream, parties: Parties, what: str) -> None:
     lines, reason = ONLY_HTTP1[what]
     sent = guard.written("GET", "/things", lines.format(**parties.made), "Connection: close", token=None)
     if "Connection" in lines:
@@ -433,9 +314,7 @@ ONLY_HTTP2: dict[str, list[Field]] = {
 
 
 @pytest.mark.parametrize("what", ONLY_HTTP2)
-def test_what_only_http2_can_say_does_not_help(
-    guard: Proxy, upstream: Upstream, parties: Parties, what: str
-) -> None:
+def test_what_only_http2_can_say_does_not_help(guard: Proxy, upstream: Upstream, parties: Parties, what: str) -> None:
     line = [(":method", "GET"), (":scheme", "https"), (":authority", f"127.0.0.1:{guard.port}"), (":path", "/things")]
     given = [*line, *filled(ONLY_HTTP2[what], parties)]
     with Client(guard.port) as connection:
@@ -519,181 +398,26 @@ def test_who_leaves_while_a_key_is_awaited_leaves_nothing(
     assert upstream.paths() == ["GET /things", "GET /late"]
 
 
-# --------------------------------------------------------------------------------------------------------- a forward proxy
-
-
-@pytest.fixture(scope="module")
-def forward(proxies: Start, parties: Parties, tmp_path_factory: pytest.TempPathFactory, certificates: Any) -> Proxy:
-    rules = rules_in(tmp_path_factory.mktemp("forward") / "rules", parties, trusted_proxies=["127.0.0.1"])
-    trust = f"ssl_verify_upstream_trusted_ca={certificates.authority}"
-    return proxies(
-        "--set", trust, mode="regular", rules=rules, door="mitmweb", admin="127.0.0.1:0"
-    ).ready()
-
-
-def place(upstream: Upstream) -> str:
-    return f"127.0.0.1:{upstream.port}"
-
-
-def through(proxy: Proxy, token: str, target: str, *inner: bytes) -> bytes:
-    """All that comes back for requests sent at once through a tunnel, until the proxy closes."""
-    with proxy.connect() as connection:
-        connection.sendall(proxy.written("CONNECT", target, f"Host: {target}", basic(token), token=None))
-        assert answer_on(connection, "CONNECT").status == 200
-        connection.sendall(b"".join(inner))
-        return received(connection)
-
-
-FOR_PROXY: dict[str, tuple[str, Refused]] = {
-    "nothing": ("X-A: b", (407, "no-token")),
-    "a token for the upstream": ("Authorization: Bearer {ana}", (407, "no-token")),
-    "a cookie": ("Cookie: Proxy-Authorization={ana}; CF_Authorization={access}", (407, "no-token")),
-    "the header of a provider": ("Cf-Access-Jwt-Assertion: {access}", (407, "no-token")),
-    "a token of a provider with a header of its own": ("Proxy-Authorization: Bearer {access}", (407, "issuer-unknown")),
-    "no scheme": ("Proxy-Authorization: {ana}", (407, "unsupported-scheme")),
-    "another scheme": ("Proxy-Authorization: Digest {ana}", (407, "unsupported-scheme")),
-    "a scheme with a proof": ("Proxy-Authorization: DPoP {ana}", (407, "unsupported-scheme")),
-    "a token that is not encoded": ("Proxy-Authorization: Basic token:{ana}", (407, "credentials-malformed")),
-    "another user": ("Proxy-Authorization: Basic {user}", (407, "credentials-malformed")),
-    "a token as the user": ("Proxy-Authorization: Basic {swapped}", (407, "credentials-malformed")),
-    "a password with more in it": ("Proxy-Authorization: Basic {more}", (407, "credentials-malformed")),
-    "a password with a line break": ("Proxy-Authorization: Basic {broken}", (407, "credentials-malformed")),
-    "two in one field": ("Proxy-Authorization: Bearer {ana}, Bearer {eve}", (407, "credentials-malformed")),
-    "two fields": (
-        "Proxy-Authorization: Bearer {ana}\r\nProxy-Authorization: Bearer {eve}",
-        (400, "duplicate-header"),
-    ),
-    "an underscore": ("Proxy_Authorization: Bearer {ana}", (400, "aliased-header")),
-    "another sign": ("Proxy~Authorization: Bearer {ana}", (400, "aliased-header")),
-    "a folded line": ("Proxy-Authorization: Bearer\r\n {ana}", (400, "control-character")),
-    "a byte of 0xFF": ("Proxy-Authorization: Bearer {ana}\xff", (407, "credentials-malformed")),
-    "named for removal": (
-        "Proxy-Authorization: Bearer {ana}\r\nConnection: Proxy-Authorization",
-        (400, "connection-header"),
-    ),
-    "a forged token": ("Proxy-Authorization: Bearer {stranger}", (407, "signature-invalid")),
-    "a token without an algorithm": ("Proxy-Authorization: Bearer {none}", (407, "algorithm-refused")),
-    "an expired token": ("Proxy-Authorization: Bearer {expired}", (407, "expired")),
-}
-
-
-@pytest.mark.parametrize("method", ["CONNECT", "GET"])
-def test_a_forward_proxy_takes_one_token_in_one_place(
-    forward: Proxy, upstream: Upstream, parties: Parties, method: str
+@pytest.mark.usefixtures("rotated")
+def test_new_rules_hold_for_what_was_believed_or_waits_under_the_old_ones(
+    guard: Proxy, upstream: Upstream, parties: Parties
 ) -> None:
-    ana, target = parties.made["ana"], place(upstream)
-    texts = {"user": f"ana:{ana}", "swapped": f"{ana}:token", "more": f"token:{ana}:x", "broken": f"token:{ana}\r\n"}
-    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
-    found = {}
-    for name, (line, _) in FOR_PROXY.items():
-        written = line.format(**parties.made, **encoded)
-        line_target = target if method == "CONNECT" else f"http://{target}/things"
-        with forward.connect() as connection:
-            connection.sendall(forward.written(method, line_target, f"Host: {target}", written, token=None))
-            answer = answer_on(connection, method)
-        found[name] = answer.status, reason_of(answer.body)
-    assert found == {name: expected for name, (_, expected) in FOR_PROXY.items()}
-    assert upstream.received == b""
-
-
-def test_a_tunnel_belongs_to_who_opened_it(forward: Proxy, upstream: Upstream, parties: Parties) -> None:
-    """Pipelined in one tunnel: its own token again counts, another's or a bad one spoils the request."""
-    target, ana = place(upstream), parties.made["ana"]
-
-    def inner(*fields: str, host: str = target, line: str = "GET") -> bytes:
-        return forward.written(line, "/things", f"Host: {host}", *fields, token=None)
-
-    answers = through(
-        forward,
-        ana,
-        target,
-        inner(),
-        inner(basic(parties.made["eve"])),
-        inner(f"Proxy-Authorization: Bearer {parties.made['stranger']}"),
-        inner("Proxy-Authorization: Basic x"),
-        inner("Proxy_Authorization: Bearer x"),
-        inner(host="127.0.0.1:1"),
-        inner("X-Forwarded-User: eve", "Authorization: Bearer of-the-upstream"),
-        inner(basic(ana), "Connection: close"),
-    )
-    assert re.findall(rb"HTTP/1\.1 (\d+) ", answers) == [b"200", b"407", b"407", b"407", b"400", b"400", b"200", b"200"]
-    reasons = re.findall(rb'"reason": "([a-z-]+)"', answers)
-    malformed = [b"credentials-malformed", b"aliased-header", b"authority-mismatch"]
-    assert reasons == [b"other-token", b"other-token", *malformed]
-    assert len(upstream.seen) == 3
-    assert b"eve" not in upstream.received
-    assert ana.encode() not in upstream.received
-
-
-def test_a_tunnel_does_not_outlive_its_token(forward: Proxy, tls_upstream: Upstream, parties: Parties) -> None:
-    token = parties.token(exp=time.time() + 1.5)
-    with client(forward, token) as agent:
-        assert agent.get(tls_upstream.url + "/things").status_code == 200
-        deadline = time.monotonic() + PATIENCE
-        while (answer := agent.get(tls_upstream.url + "/things")).status_code == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert (answer.status_code, answer.json()["reason"]) == (407, "expired")
-        reached = len(tls_upstream.seen)
-        assert agent.get(tls_upstream.url + "/things").status_code == 407
-    assert len(tls_upstream.seen) == reached
-
-
-def test_a_tunnel_within_a_tunnel_is_none(forward: Proxy, upstream: Upstream, parties: Parties) -> None:
-    target = place(upstream)
-    nested = forward.written("CONNECT", target, f"Host: {target}", basic(parties.made["eve"]), token=None)
-    after = forward.written("GET", "/things", f"Host: {target}", "Connection: close", token=None)
-    answers = through(forward, parties.made["ana"], target, nested, after)
-    assert b"HTTP/1.1 200" not in answers
-    assert upstream.received == b""
-
-
-def test_where_a_caller_is_cannot_be_said_inside_a_tunnel(forward: Proxy, upstream: Upstream, parties: Parties) -> None:
-    """A listed peer is believed about a request of its own; what comes through a tunnel is the caller's own word."""
-    target, ana, far = place(upstream), parties.made["ana"], "X-Forwarded-For: 10.1.2.3"
-    certified = 'X-Forwarded-Client-Cert: Subject="CN=eve";URI=spiffe://corp/eve'
-    inner = forward.written("GET", "/things", f"Host: {target}", far, certified, "Connection: close", token=None)
-    assert through(forward, ana, target, inner).startswith(b"HTTP/1.1 200 ")
-    assert b"eve" not in upstream.received
-    assert source_of_the_last(forward) == "127.0.0.1"
-    with forward.connect() as connection:
-        connection.sendall(
-            forward.written("GET", f"http://{target}/things", f"Host: {target}", far, basic(ana), token=None)
-        )
-        assert answer_on(connection).status == 200
-    assert source_of_the_last(forward) == "10.1.2.3"
-
-
-def source_of_the_last(proxy: Proxy) -> str:
-    return str(proxy.flows("show", proxy.flows("list")[0]["decision_id"])["source"])
-
-
-OWN = ["127.0.0.1", "localhost", "LOCALHOST", "localhost.", "[::1]", "0.0.0.0", "127.0.0.2", "proxy.localhost"]
-
-
-@pytest.mark.parametrize("host", OWN)
-def test_a_proxy_is_no_way_to_its_own_listeners(forward: Proxy, parties: Parties, host: str) -> None:
-    (admin,) = forward.output.wait_for(r"public keys on http://127\.0\.0\.1:(\d+)")
-    for port in (forward.port, forward.web_port, int(admin)):
-        answer = opened(forward, f"{host}:{port}", token=parties.made["ana"])
-        assert (answer.status, reason_of(answer.body)) == (400, "proxy-loop"), port
-        with forward.connect() as connection:
-            target = f"{host}:{port}"
-            connection.sendall(
-                forward.written("GET", f"http://{target}/", f"Host: {target}", basic(parties.made["ana"]), token=None)
-            )
-            plain = answer_on(connection)
-        assert (plain.status, reason_of(plain.body)) == (400, "proxy-loop"), port
-
-
-def test_no_tunnel_is_opened_over_http2(forward: Proxy, upstream: Upstream, parties: Parties) -> None:
-    """One connection could carry several, each with a token of its own; mitmproxy speaks it with who offers it alone."""
-    target = place(upstream).encode()
-    line = [(b":method", b"CONNECT"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", target)]
-    for name in ("ana", "eve"):
-        with Client(forward.port) as connection:
-            status, body = connection.request(
-                [*line, (b"proxy-authorization", f"Bearer {parties.made[name]}".encode())]
-            )
-            assert (status, reason_of(body)) == (400, "http-version")
-    assert upstream.received == b""
+    """A provider that has another audience, and one that is gone while a request waits for its key."""
+    written, ana = guard.rules / "identity.yaml", [("Authorization", f"Bearer {parties.made['ana']}")]
+    before, told = json.loads(written.read_text()), len(guard.output.lines)
+    assert over_http1(guard, ana, "/things", b"") == (200, "")
+    with guard.connect() as waiting:
+        token = late_token(parties, Key("nobody-has-it"))
+        waiting.sendall(guard.written("GET", "/late", f"Authorization: Bearer {token}", token=None))
+        kept = [{**spec, "audiences": ["elsewhere"]} for spec in before["providers"] if spec["name"] == "sso"]
+        written.write_text(json.dumps({**before, "providers": kept}))
+        guard.output.wait_for(r"rules `test` .* are in force", after=told)
+        answer = answer_on(waiting)
+        assert (answer.status, reason_of(answer.body)) == (401, "keys-unavailable")
+    assert over_http1(guard, ana, "/things", b"") == (401, "audience-mismatch")
+    assert over_http1(guard, [("Authorization", f"Bearer {token}")], "/things", b"") == (401, "issuer-unknown")
+    told = len(guard.output.lines)
+    written.write_text(json.dumps(before))
+    guard.output.wait_for(r"rules `test` .* are in force", after=told)
+    assert over_http1(guard, ana, "/things", b"") == (200, "")
+    assert upstream.paths() == ["GET /things"] * 2

@@ -153,10 +153,12 @@ def test_no_spelling_of_a_public_key_is_a_secret(issuer: Any, provider: Provider
 
 
 @pytest.mark.parametrize("algorithm", [*HMACS, "none"])
-def test_not_even_a_provider_that_names_it_has_a_key_for_it(issuer: Any, provider: Provider, algorithm: str) -> None:
+def test_not_even_a_provider_that_names_it_has_a_key_for_it(
+    issuer: Any, provider: Provider, tmp_path: Path, algorithm: str
+) -> None:
     """The rules cannot name it; were it there all the same, no public key could verify it."""
     with pytest.raises((InvalidRules, ValueError)):
-        issuer.rules(Path(), algorithms=[algorithm])
+        issuer.rules(tmp_path, algorithms=[algorithm])
     widened = replace(provider, algorithms=frozenset({algorithm, "ES256"}))
     assert refused(issuer.token({"alg": algorithm}), widened, issuer.keys) is Reason.KEY_UNFIT
 

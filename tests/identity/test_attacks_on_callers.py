@@ -25,9 +25,10 @@ from headgate.identity.credentials import Presented, Shown, presented
 from headgate.identity.hygiene import Clean, Mode, RawRequest, check
 from headgate.identity.jwks import KeySet
 from headgate.identity.memory import SIZE, Memory, Verified
+from headgate.identity.peers import MAX_HOPS, compile_trusted
 from headgate.identity.presets import BEARER
 from headgate.identity.provider import IdentityRules, Provider
-from headgate.identity.reasons import Reason, Rejected
+from headgate.identity.reasons import Malformed, Reason, Rejected
 from headgate.identity.replays import Replays
 from headgate.identity.revocations import Revocations
 from headgate.model import Principal, Refusal
@@ -282,6 +283,17 @@ def test_more_proofs_than_could_count_are_not_verified(federation: Federation, m
     jar = "; ".join(f"CF_Authorization=a.b.{number}" for number in range(1000))
     assert made.ask((b"Cookie", jar.encode())) == Rejected(Reason.TWO_TOKENS)
     assert seen == []
+
+
+def test_no_more_hops_are_read_than_there_may_be() -> None:
+    """Each entry that looks like a trusted proxy makes the one before it be read: thousands fit into a request."""
+    trusted = compile_trusted(["10.0.0.0/8"])
+    hops = [f"10.0.{number // 250}.{number % 250}".encode() for number in range(5000)]
+    few = b",".join([b"192.0.2.1", *hops[: MAX_HOPS - 1]])
+    assert trusted.source("10.0.0.1", [few]) == "192.0.2.1"
+    assert trusted.source("10.0.0.1", [b",".join([*hops, b"192.0.2.1"])]) == "192.0.2.1"
+    assert trusted.source("10.0.0.1", [b",".join([b"192.0.2.1", *hops[:MAX_HOPS]])]) is Malformed.FORWARDED_FOR
+    assert trusted.source("10.0.0.1", [b",".join(hops)]) is Malformed.FORWARDED_FOR
 
 
 def test_what_is_refused_is_remembered_within_bounds(issuer: Any, tmp_path: Path) -> None:

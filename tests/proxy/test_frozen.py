@@ -86,7 +86,7 @@ def test_what_the_rules_decide_is_changed_by_nobody_else(options: Options) -> No
     options.changed.connect(veto)
     for asked in (True, False, True):
         frozen.decide(options, "request_client_cert", asked)
-        options.update(termlog_verbosity="error")
+        options.update(websocket=asked)
         assert options.request_client_cert is asked
         for change in ({"request_client_cert": not asked}, {"request_client_cert": not asked, "http2": False}):
             with pytest.raises(exceptions.OptionsError, match="frozen while headgate guards: `request_client_cert`"):

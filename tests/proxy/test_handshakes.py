@@ -211,7 +211,7 @@ def test_a_flow_that_is_played_again_has_no_connection(guard: Guard, client: Cli
     stages = Stages((), (("identity", lambda _: pytest.fail("it was judged")),), (), (), (), lambda _: None)
     guard.begin(stages, lambda: BundleRef("n", "1", "0"))
     again = live_flow(client).copy()
-    again.is_replay = "request"
+    again.is_replay, again.client_conn.state = "request", ConnectionState.OPEN  # as mitmproxy makes it
     assert again.client_conn.id == client.id
     for alive in (False, True):
         again.live = alive

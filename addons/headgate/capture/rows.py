@@ -114,7 +114,7 @@ def _ruleset_row(bundle: BundleRef) -> RulesetRow:
 @lru_cache(maxsize=4096)
 def _principal_row(principal: Principal, claims: tuple[str, ...], key: bytes) -> PrincipalRow:
     workload, session = principal.workload, principal.session
-    code = {name: getattr(workload, name) for name in ("name", "version", "commit", "digest", "verified")}
+    code = {name: getattr(workload, name) for name in ("name", "version", "commit", "digest", "workflow", "pod", "verified")}
     row = PrincipalRow(
         "",
         plain(principal.id),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headgate.cli.options import JSON, STATE
 from headgate.cli.screen import print_table, visible
 
 if TYPE_CHECKING:
@@ -35,17 +36,6 @@ def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
         message = f"`{visible(value)}` is not a time: `90s`, `15m`, `2h`, `7d` or ISO 8601 is accepted"
         raise click.BadParameter(message, ctx, param) from None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-
-
-STATE = click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=".headgate",
-    show_default=True,
-    metavar="DIR",
-    help="The proxy's state folder.",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headgate.cli.options import JSON
 from headgate.cli.releasefiles import contents_of, opened_list, pinned_by, prepared_list, public_keys, write_whole
 from headgate.cli.screen import print_table, visible
 from headgate.errors import BundleError, HeadgateError, InvalidRules, Problem
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path, dir_okay=False)
 KEYS = click.option("--key", "keys", type=PATH, multiple=True, metavar="PUB.pem", help="Who may sign; may be repeated.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 COLUMNS = ("environment", "workload", "commit", "image digest", "workflow", "not after", "")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from headgate.cli.options import JSON, STATE, seconds_of
 from headgate.cli.screen import print_table, visible
 
 if TYPE_CHECKING:  # sqlite-utils and pydantic take time to import
@@ -23,15 +24,6 @@ MAX_REASON = 500
 NOUNS: "dict[Kind, str]" = {"session": "session", "principal": "caller", "token": "token"}
 JWT = re.compile(r"eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.")
 PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
-STATE = click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".headgate",
-    show_default=True,
-    metavar="DIR",
-    help="The proxy's state folder.",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Named(NamedTuple):
@@ -86,10 +78,11 @@ def revoke(
     headgate sessions revoke --principal team/bot --provider "*"
     headgate sessions revoke --token 01K2J8Z5Q6 --provider github --for 1h --json
     """
+    from headgate.identity.revocations import LONGEST
     from headgate.identity.store import IdentityStore
 
     named = _named(session, principal, jti, provider)
-    seconds = _seconds(lasts)
+    seconds = seconds_of(lasts, LONGEST)
     if len(reason) > MAX_REASON or not _is_plain(reason):
         raise click.BadParameter(f"accepted: one line of up to {MAX_REASON} characters", param_hint="--reason")
     made = IdentityStore(state).revoke(
@@ -164,19 +157,6 @@ def _named(session: str | None, principal: str | None, jti: str | None, provider
     if not value or not _is_plain(value):
         raise click.BadParameter("accepted: an id, without control characters", param_hint=f"--{kind}")
     return Named(kind, None if provider == "*" else provider, value)
-
-
-def _seconds(lasts: str) -> float:
-    from headgate.identity.revocations import LONGEST
-    from headgate.match import duration
-
-    try:
-        seconds = duration(lasts)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from None
-    if not 0 < seconds <= LONGEST:
-        raise click.BadParameter("too long or nothing; accepted: from `1s` to `30d`", param_hint="--for")
-    return seconds
 
 
 def _is_plain(text: str) -> bool:

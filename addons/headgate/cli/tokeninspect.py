@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headgate.cli.options import JSON, RULES, STATE
 from headgate.cli.screen import print_table, visible
 from headgate.cli.tokenkeys import provider_keys
 
@@ -19,16 +20,9 @@ if TYPE_CHECKING:  # pydantic and cryptography take time to import
 
 @click.command()
 @click.argument("text", metavar="TOKEN")
-@click.option("--rules", type=click.Path(path_type=Path), default="rules", show_default=True, help="The rules folder.")
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".headgate",
-    show_default=True,
-    metavar="DIR",
-    help="The proxy's state folder: what has been revoked, and the development key.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@RULES
+@STATE
+@JSON
 @click.pass_context
 def inspect(context: click.Context, text: str, rules: Path, state: Path, as_json: bool) -> None:
     """Show each check of TOKEN, what it found and what it wanted; `-` reads the token from standard input.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from headgate.cli.options import JSON, RULES, STATE, seconds_of
 from headgate.cli.screen import visible
 from headgate.cli.tokenkeys import KID, PEM, local_key, make_key
 
@@ -40,16 +41,9 @@ KINDS = ("human", "service", "agent", "ci")
 @click.option("--key", type=PEM, metavar="KEY.pem", help="The private key that stands in for the provider's.")
 @click.option("--new-key", is_flag=True, help="Make KEY.pem, with mode 0600, if there is none.")
 @KID
-@click.option("--rules", type=click.Path(path_type=Path), default="rules", show_default=True, help="The rules folder.")
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".headgate",
-    show_default=True,
-    metavar="DIR",
-    help="The proxy's state folder.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@RULES
+@STATE
+@JSON
 @click.pass_context
 def mint(
     context: click.Context,
@@ -116,7 +110,7 @@ def _print_development(
     }
     claims = _with_claims({}, _claims(said["claims"], RESERVED))
     claims |= {member: value for member, value in content.items() if value}
-    seconds = _seconds(said["lifetime"], PRESETS[DEVELOPMENT].max_lifetime or 0)
+    seconds = seconds_of(said["lifetime"], PRESETS[DEVELOPMENT].max_lifetime or 0)
     minted = DevelopmentKey.open(state).mint(claims, seconds, now=time.time())
     report = {"token": minted, "seconds": seconds, "claims": claims, "places": [BEARER]}
     click.echo(json.dumps(report) if as_json else minted)
@@ -151,7 +145,7 @@ def _wishes(said: Mapping[str, Any], given: set[str]) -> "Wishes":
         kind=Kind(said["kind"]) if "kind" in given else None,
         owner=said["owner"],
         audiences=tuple(said["audiences"]) if "audiences" in given else (),
-        lifetime=_seconds(said["lifetime"], 30 * 86400.0) if "lifetime" in given else None,
+        lifetime=seconds_of(said["lifetime"], 30 * 86400.0) if "lifetime" in given else None,
         attributes={attribute: value for attribute, value in attributes.items() if value is not None},
         claims=_claims(said["claims"]),
     )
@@ -245,15 +239,3 @@ def _with_claims(content: dict[str, Any], claims: Mapping[str, Any]) -> dict[str
     for name, value in claims.items():
         put(content, pointer(name), value)
     return content
-
-
-def _seconds(lifetime: str, longest: float) -> float:
-    from headgate.match import duration
-
-    try:
-        seconds = duration(lifetime)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from None
-    if not 0 < seconds <= longest:
-        raise click.BadParameter("too long or nothing; accepted: from `1s` to `30d`", param_hint="--for")
-    return seconds

@@ -5,9 +5,8 @@ describe the code that calls and not who calls. What the moment decides (a proof
 that is no longer listed) is checked for every request.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from headgate.identity.credentials import Presented, Shown
 from headgate.identity.dpop import check_proof
@@ -104,13 +103,13 @@ class Callers:
         if shown.certificates:
             found.append(self.memory.certificates(shown.certificates, rules, now))
         if shown.forwarded is not None:
-            claims = parse_xfcc(shown.forwarded)
-            found += [_forwarded(claims, provider) for provider in rules.forwarded_certificates]
+            found += [_forwarded(shown.forwarded, provider, now) for provider in rules.forwarded_certificates]
         return found
 
 
-def _forwarded(claims: Mapping[str, Any] | Reason, provider: Provider) -> Verified | Rejected:
-    """Whom a trusted peer has verified; it says nothing of when the certificate ends."""
+def _forwarded(said: bytes, provider: Provider, now: float) -> Verified | Rejected:
+    """Whom a trusted peer has verified, without a word of when the certificate ends, or the provider's authorities."""
+    claims = parse_xfcc(said, provider.authorities, now)
     if isinstance(claims, Reason):
         return Rejected(claims)
     principal = provider.mapped.principal(claims, frozenset(), claims.get("exp"))

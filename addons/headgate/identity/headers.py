@@ -1,8 +1,9 @@
 """Which header fields a request may carry, which are taken off it, and which make it ambiguous.
 
 Gateways and applications fold names differently: CGI and WSGI read `X_User` and `X.User` as `X-User`, some servers even
-`X!User`, and a proxy that strips only one spelling lets the others through. So names are compared in one normal form, and a name that matters, or
-that comes in two spellings, must be spelled plainly. What callers say of themselves without a signature is dropped.
+`X!User`, and a proxy that strips only one spelling lets the others through. So names are compared in one normal form,
+and a name that matters, or that comes in two spellings, must be spelled plainly. What callers say of themselves without
+a signature is dropped.
 """
 
 import re

@@ -20,6 +20,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 ACCEPTED = "accepted: addresses and networks such as `10.1.2.3`, `10.0.0.0/8` or `fd00::/8`"
+MAX_HOPS = 50
+"""Trusted proxies that one request may have come through: who names more of them only makes work."""
+
 _CIDR = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?\Z")
 _ENTRY = re.compile(rb"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?\Z|([0-9A-Fa-f:.]+)\Z")
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -42,7 +45,10 @@ class TrustedProxies:
         if address is None:
             return peer
         entries = [entry for value in forwarded_for for entry in value.split(b",")]
+        beyond = len(entries) - MAX_HOPS
         while entries and self._listed(address):
+            if len(entries) <= beyond:
+                return Malformed.FORWARDED_FOR
             hop = _entry(entries.pop().strip(b" \t"))
             if hop is None:
                 return Malformed.FORWARDED_FOR

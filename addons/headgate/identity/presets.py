@@ -50,7 +50,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """`required` and `fixed` are keys of a provider in identity.yaml; `claims` are defaults, each replaceable.
+    """`required`, `optional` and `fixed` are keys of a provider in identity.yaml; `claims` are replaceable defaults.
 
     `keys` is the URL of the key set, with `{issuer}`, `{host}` (of the issuer) or `{region}` (of the signers) filled
     in; with `pem_kid` it is that of one PEM for each key id of this form. `vendor_keys` says that no other URL may be
@@ -61,6 +61,7 @@ class Preset:
     claims: Mapping[str, tuple[str, ...]]
     places: tuple[str, ...] = (BEARER,)
     required: tuple[str, ...] = ("audiences",)
+    optional: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     named_by: NamedBy = "issuer"
     issuer: str | None = None
@@ -292,6 +293,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             claims=CERTIFICATE_CLAIMS,
             places=(FORWARDED_CERTIFICATE,),
             required=(),
+            optional=("ca",),
             fixed=NO_TOKEN,
             kinds=_always(Kind.SERVICE),
         ),

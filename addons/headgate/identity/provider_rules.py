@@ -110,7 +110,7 @@ class ProviderSpec(Section):
 
 
 ONLY_WITH = {"signers": "signers", "ca": "ca"}
-"""Keys that only the presets which require them know."""
+"""Keys that only the presets which name them know."""
 
 
 def issuer_of(spec: ProviderSpec) -> str | None:
@@ -135,7 +135,7 @@ def compile_provider(spec: ProviderSpec, folder: Path, at: Where) -> tuple[Provi
     except Unusable as error:
         problems.append(((*at, "jwks"), str(error)))
     try:
-        if "ca" in preset.required:
+        if "ca" in (*preset.required, *preset.optional):
             authority = authorities_of(spec, folder, files)
     except Unusable as error:
         problems.append(((*at, "ca"), str(error)))
@@ -156,7 +156,7 @@ def _shape(spec: ProviderSpec, preset: Preset, at: Where) -> Iterator[tuple[Wher
         if getattr(spec, key) is not None:
             yield (*at, key), f"`{key}` is fixed by preset `{spec.preset}`; leave it out"
     for key in ONLY_WITH:
-        if getattr(spec, key) is not None and key not in (*preset.required, *preset.fixed):
+        if getattr(spec, key) is not None and key not in (*preset.required, *preset.optional, *preset.fixed):
             yield (*at, key), f"preset `{spec.preset}` has no `{key}`; leave it out"
     if spec.environment and "environment" in (spec.claims or {}):
         yield (*at, "environment"), "`claims` says where the environment stands, too; accepted: one of the two"

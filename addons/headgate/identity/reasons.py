@@ -100,6 +100,7 @@ class Reason(_Coded):
     FORWARDED_MALFORMED = "forwarded-malformed", "X-Forwarded-Client-Cert is not written as Envoy writes it"
     FORWARDED_SEVERAL = "forwarded-several", "X-Forwarded-Client-Cert tells of several hops; set Envoy to SANITIZE_SET"
     FORWARDED_MISMATCH = "forwarded-mismatch", "X-Forwarded-Client-Cert tells two things of one certificate"
+    FORWARDED_UNPROVEN = "forwarded-unproven", "X-Forwarded-Client-Cert lacks the certificate, which `ca` asks for"
 
     REVOKED = "revoked", "the session, the caller or the token has been revoked"
     REVOCATIONS_UNKNOWN = "revocations-unknown", "what has been revoked could not be read for too long"

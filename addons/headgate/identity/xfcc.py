@@ -2,7 +2,8 @@
 
 The header is not signed. It counts only when a listed peer sent it, and as much as that peer does: it must take the
 header off what it receives (`SANITIZE_SET`), and verify certificates itself (a listener without `trusted_ca` forwards
-what it was shown, unverified). Exactly one element is accepted: of several hops none is surely the caller.
+what it was shown, unverified) unless the rules name authorities: then the header must hold the certificate, with its
+issuers in `Chain`, and it is verified here. Exactly one element is accepted: of several hops none is surely the caller.
 
 An element is `Key=value` joined by `;`, with the keys By, Hash, Cert, Chain, Subject, URI and DNS in any case. Values
 may be quoted; within quotes a backslash escapes the next character. Subject is text as OpenSSL prints it (RFC 2253) and
@@ -21,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from headgate.identity.certificates import Authorities, verify_certificate
 from headgate.identity.reasons import Reason
 from headgate.identity.subjects import UNREADABLE, certificate_claims, named, read_certificate, with_claims
 
@@ -42,11 +44,12 @@ _PAIR = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;\\]*))(?=[,;]|\Z)'
 _PRINTABLE = re.compile(rb"[ -~]+\Z")
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 _ESCAPED = re.compile(r"(?:[A-Za-z0-9+/=. _~-]|%[0-9A-Fa-f]{2})+\Z")
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?\Z")
+_PEM = re.compile(rb"(?:-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+\Z")
 
 
-def parse_xfcc(value: bytes) -> Mapping[str, Any] | Reason:
-    """Whom the certificate names that the peer saw; see `subjects`. Without `nbf` and `exp`: it tells of no times."""
+def parse_xfcc(value: bytes, believed: Authorities | None = None, now: float = 0.0) -> Mapping[str, Any] | Reason:
+    """Whom the certificate names that the peer saw; see `subjects`. `nbf` and `exp` are known if it is verified here,
+    at `now` (epoch seconds), which it is where authorities are given."""
     pairs = _pairs(value)
     if isinstance(pairs, Reason):
         return pairs
@@ -57,8 +60,9 @@ def parse_xfcc(value: bytes) -> Mapping[str, Any] | Reason:
     if isinstance(claims, Reason):
         return claims
     if "cert" in pairs:
-        return _certified(pairs["cert"][0], digest, claims)
-    return with_claims(claims, sha256=digest)
+        certified = _certified(pairs, believed, now)
+        return certified if isinstance(certified, Reason) else _agreed(certified, claims, digest)
+    return Reason.FORWARDED_UNPROVEN if believed else with_claims(claims, sha256=digest)
 
 
 def _pairs(value: bytes) -> dict[str, list[str]] | Reason:
@@ -86,26 +90,35 @@ def _subject(text: str) -> x509.Name | None:
         return None
 
 
-def _certified(escaped: str, digest: str | None, said: Mapping[str, Any]) -> Mapping[str, Any] | Reason:
-    """The claims of the certificate itself; the header must say nothing of it that is not so."""
-    certificate = _certificate(escaped)
-    if certificate is None:
+def _certified(pairs: Mapping[str, list[str]], believed: Authorities | None, now: float) -> Mapping[str, Any] | Reason:
+    """The claims of the certificate itself."""
+    own = _certificates(pairs["cert"][0])
+    if len(own) != 1:
         return Reason.FORWARDED_MALFORMED
-    claims = certificate_claims(certificate)
-    if isinstance(claims, Reason):
-        return claims
+    if believed is None:
+        return certificate_claims(own[0])
+    chain = _certificates(pairs["chain"][0]) if "chain" in pairs else []
+    if "chain" in pairs and not chain:
+        return Reason.FORWARDED_MALFORMED
+    return verify_certificate([*own, *chain], believed, now)
+
+
+def _agreed(claims: Mapping[str, Any], said: Mapping[str, Any], digest: str | None) -> Mapping[str, Any] | Reason:
+    """The header must say nothing of its certificate that is not so."""
     same = said.get("subject") in (None, claims.get("subject")) and digest in (None, claims["sha256"])
     if not same or not all(set(said[names]) <= set(claims[names]) for names in ("uri", "dns")):
         return Reason.FORWARDED_MISMATCH
     return claims
 
 
-def _certificate(escaped: str) -> x509.Certificate | None:
-    """From PEM with percent signs for what may not stand in a header."""
+def _certificates(escaped: str) -> list[x509.Certificate]:
+    """From PEM with percent signs for what may not stand in a header; none if one of them cannot be read."""
     pem = unquote_to_bytes(escaped) if _ESCAPED.match(escaped) else b""
     if not _PEM.match(pem):
-        return None
+        return []
     try:
-        return read_certificate(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
+        ders = [each.public_bytes(Encoding.DER) for each in x509.load_pem_x509_certificates(pem)]
     except UNREADABLE:
-        return None
+        return []
+    read = [certificate for certificate in map(read_certificate, ders) if certificate]
+    return read if len(read) == len(ders) else []
