@@ -124,7 +124,10 @@ def test_an_entry_holds_everything(store, record):
         "groups": ["eu", "support"],
         "environment": ["prod"],
         "audiences": [],
-        "workload": {"name": "desk", "version": "1.2", "commit": None, "digest": None, "workflow": None, "pod": None, "verified": False},
+        "workload": {
+            **{"name": "desk", "version": "1.2", "commit": None, "digest": None, "workflow": None, "pod": None},
+            "verified": False,
+        },
         "session_id": "s-1",
         "scopes": ["read"],
         "claims": {},

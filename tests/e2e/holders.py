@@ -42,7 +42,7 @@ BITS = x509.NameAttribute(x509.NameOID.X500_UNIQUE_IDENTIFIER, b"\x01\x02", _ASN
 
 
 def spoiled(was: str, becomes: str, holder: Holder = NOBODY) -> bytes:
-    """The certificate of `holder` with some bytes changed (in hexadecimal): its key fits it still, no signature does."""
+    """The certificate of `holder` with some bytes changed (in hexadecimal): its key still fits, no signature does."""
     assert was in holder.der.hex()
     return bytes.fromhex(holder.der.hex().replace(was, becomes))
 
@@ -59,7 +59,7 @@ ODD = {
 def context(
     holder: Holder | None = None, *, instead: bytes | None = None, chain: Sequence[bytes] | None = None
 ) -> ssl.SSLContext:
-    """Of a client that shows `instead` or else the certificate of `holder`, and after it `chain` or else its issuers."""
+    """Of a client that shows the certificate of `holder`, or `instead`, then those of its issuers, or `chain`."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     if holder:
@@ -68,9 +68,7 @@ def context(
     return made
 
 
-def write(
-    folder: Path, holder: Holder, *, instead: bytes | None = None, chain: Sequence[bytes] | None = None
-) -> Path:
+def write(folder: Path, holder: Holder, *, instead: bytes | None = None, chain: Sequence[bytes] | None = None) -> Path:
     """The file that a client is given as its own: certificates, and the key of the first."""
     ders = (instead or holder.der, *(holder.chain[1:] if chain is None else chain))
     key = holder.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

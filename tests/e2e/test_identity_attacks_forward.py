@@ -131,7 +131,7 @@ def test_a_tunnel_belongs_to_who_opened_it(forward: Proxy, upstream: Upstream, p
 
 
 def test_a_tunnel_does_not_outlive_its_token(forward: Proxy, tls_upstream: Upstream, parties: Parties) -> None:
-    token = parties.token(exp=time.time() + 1.5)
+    token = parties.token(exp=time.time() + 3)
     with client(forward, token) as agent:
         assert agent.get(tls_upstream.url + "/things").status_code == 200
         deadline = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""What a peer says of the client behind it, at the door: believed from a listed one alone, and kept from the upstream."""
+"""What a peer says of the client behind it, at the door: believed of a listed one, and kept from the upstream."""
 
 import json
 from pathlib import Path
@@ -69,7 +69,8 @@ def last(proxy: Proxy) -> Any:
 
 
 def told_of_certificates(upstream: Upstream) -> bool:
-    return any("client" in name.lower() and "cert" in name.lower() for seen in upstream.seen for name, _ in seen.headers)
+    names = [name.lower() for seen in upstream.seen for name, _ in seen.headers]
+    return any("client" in name and "cert" in name for name in names)
 
 
 def reason(answered: httpx.Response) -> tuple[int, str]:

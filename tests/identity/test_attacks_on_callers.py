@@ -20,7 +20,7 @@ from tests.identity.endpoint import running
 from tests.identity.test_identity_addon import Rotating, proxy_bearer
 from tests.identity.virtual_time import run
 
-from headgate.identity.callers import Call, Callers
+from headgate.identity.callers import Callers, Made
 from headgate.identity.credentials import Presented, Shown, presented
 from headgate.identity.hygiene import Clean, Mode, RawRequest, check
 from headgate.identity.jwks import KeySet
@@ -230,7 +230,7 @@ class Door:
         return found if isinstance(found, Rejected) else self.identify(found)
 
     def identify(self, found: Presented) -> Principal | Rejected:
-        return self.callers.identify(found, Call("GET", "/v1/x"), self.rules, NOW)
+        return self.callers.identify(found, Made("GET", "/v1/x"), self.rules, NOW)
 
 
 def door_of(rules: IdentityRules) -> Door:

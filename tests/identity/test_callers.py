@@ -16,7 +16,7 @@ from tests.identity import pki
 from tests.identity.conftest import NOW, identity
 
 from headgate.identity import dsse
-from headgate.identity.callers import ANONYMOUS, Call, Callers, combine
+from headgate.identity.callers import ANONYMOUS, Callers, Made, combine
 from headgate.identity.credentials import Presented, Shown, presented
 from headgate.identity.hygiene import NOTHING_TAKEN, Clean, Mode, RawRequest, check
 from headgate.identity.jwks import KeySet
@@ -51,7 +51,7 @@ MORE_CODE = {
     "audiences": ["http://localhost:8080"],
 }
 TELEPORT = "header:teleport-jwt-assertion"
-CALL = Call("GET", "/v1/x")
+CALL = Made("GET", "/v1/x")
 
 
 @dataclass
@@ -69,15 +69,15 @@ class Desk:
     def keys_of(self, _provider: Provider) -> KeySet | Rejected:
         return self.keys
 
-    def ask(self, shown: Presented, call: Call = CALL) -> Principal | Rejected:
+    def ask(self, shown: Presented, call: Made = CALL) -> Principal | Rejected:
         return self.callers.identify(shown, call, self.rules, self.now)
 
-    def caller(self, *tokens: Shown, call: Call = CALL, **more: Any) -> Principal:
+    def caller(self, *tokens: Shown, call: Made = CALL, **more: Any) -> Principal:
         found = self.ask(Presented(tokens, **more), call)
         assert isinstance(found, Principal), found
         return found
 
-    def refusal(self, *tokens: Shown, call: Call = CALL, **more: Any) -> Reason:
+    def refusal(self, *tokens: Shown, call: Made = CALL, **more: Any) -> Reason:
         found = self.ask(Presented(tokens, **more), call)
         assert isinstance(found, Rejected), found
         return found.reason
@@ -305,8 +305,8 @@ def test_a_proof_is_for_one_request_with_one_token(desk: Callable[..., Desk], is
     made, token = desk(session_binding={"dpop": "required", **BINDING}), issuer.bound_token()
     shown, other = bearer(token, bound=True), issuer.bound_token(sub="eve")
     good = issuer.proof(token)
-    assert made.refusal(shown, proof=good, call=Call("POST", "/v1/x")) is Reason.PROOF_METHOD_MISMATCH
-    assert made.refusal(shown, proof=good, call=Call("GET", "/v1/y")) is Reason.PROOF_URL_MISMATCH
+    assert made.refusal(shown, proof=good, call=Made("POST", "/v1/x")) is Reason.PROOF_METHOD_MISMATCH
+    assert made.refusal(shown, proof=good, call=Made("GET", "/v1/y")) is Reason.PROOF_URL_MISMATCH
     assert made.refusal(shown, proof=issuer.proof(other)) is Reason.PROOF_TOKEN_MISMATCH
     assert made.refusal(shown, proof=issuer.proof(token, key="ec")) is Reason.PROOF_KEY_MISMATCH
     assert made.refusal(shown, proof=b"\xff\x00") is Reason.PROOF_MALFORMED
@@ -317,7 +317,7 @@ def test_where_no_url_can_be_given_no_proof_holds(desk: Callable[..., Desk], iss
     """Through a tunnel the caller sees another proxy's URL than the one this proxy has."""
     made, token = desk(session_binding={"dpop": "optional", **BINDING}), issuer.bound_token()
     shown = bearer(token, bound=True)
-    assert made.refusal(shown, proof=issuer.proof(token), call=Call("GET", None)) is Reason.PROOF_MISSING
+    assert made.refusal(shown, proof=issuer.proof(token), call=Made("GET", None)) is Reason.PROOF_MISSING
 
 
 def test_a_proof_is_not_used_up_while_the_key_of_another_token_is_awaited(
@@ -548,7 +548,7 @@ def test_any_bytes_in_any_place_give_a_caller_or_a_reason(everything: Desk, issu
     shown = presented(mode, clean, rules, certificates=chain, peer_trusted=trusted)
     if isinstance(shown, Rejected):
         return
-    found = everything.ask(shown, Call("GET", "/v1/x" if mode is Mode.REVERSE else None))
+    found = everything.ask(shown, Made("GET", "/v1/x" if mode is Mode.REVERSE else None))
     assert isinstance(found, Principal | Rejected)
     proven = shown.tokens or chain == tuple(WEB.chain) or (trusted and shown.forwarded)
     assert isinstance(found, Rejected) or proven

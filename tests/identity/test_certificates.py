@@ -233,7 +233,9 @@ def test_an_authority_is_no_caller() -> None:
         assert verify_certificate([holder.der, ROOT.der], ROOT.trusted, NOW) is Reason.CERTIFICATE_UNFIT
 
 
-@pytest.mark.parametrize("extensions", [(), (NO_AUTHORITY,), (usage("key_cert_sign"),)], ids=("bare", "no CA", "a CA's usage"))
+@pytest.mark.parametrize(
+    "extensions", [(), (NO_AUTHORITY,), (usage("key_cert_sign"),)], ids=("bare", "no CA", "a CA's usage")
+)
 def test_a_caller_is_no_authority(extensions: tuple[Extension, ...]) -> None:
     ana = issue("ana", ROOT, *extensions)
     assert of(issue("eve", ana)) is Reason.CERTIFICATE_UNTRUSTED
@@ -478,7 +480,7 @@ def test_a_signature_with_sha_1_proves_nothing() -> None:
         [issue("ana", ROOT).der, b"garbage"],
         [issue("ana", ROOT, uri("https://a.example/" + "a" * 40_000)).der],
     ],
-    ids=("nothing", "no bytes", "no DER", "PEM", "one byte more", "one byte less", "no DER first", "no DER last", "huge"),
+    ids=("nothing", "no bytes", "garbage", "PEM", "longer", "shorter", "garbage first", "garbage last", "huge"),
 )
 def test_what_is_no_certificate_is_refused(chain: list[bytes]) -> None:
     assert verify_certificate(chain, ROOT.trusted, NOW) is Reason.CERTIFICATE_MALFORMED

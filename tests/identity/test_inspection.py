@@ -14,7 +14,7 @@ from tests.identity.conftest import NOW, identity
 from tests.identity.samples import NAMES, Sample, rows
 
 from headgate.identity import dsse
-from headgate.identity.callers import Call, Callers
+from headgate.identity.callers import Callers, Made
 from headgate.identity.credentials import Presented, Shown
 from headgate.identity.findings import IN_USE, JUDGED, MAX_SHOWN, READ
 from headgate.identity.inspection import ORDER, Inspection, Step, in_words, inspect
@@ -112,7 +112,7 @@ def test_keys_are_asked_for_by_the_id_that_the_token_names(issuer: Any, tmp_path
 
 def at_the_proxy(text: str, places: tuple[str, ...], rules: IdentityRules, keys: KeySet) -> Principal | Rejected:
     callers = Callers(lambda _: keys, lambda: NOBODY, Replays(NOW), Memory())
-    return callers.identify(Presented((Shown(text, places),)), Call("GET", "/"), rules, NOW)
+    return callers.identify(Presented((Shown(text, places),)), Made("GET", "/"), rules, NOW)
 
 
 @pytest.mark.parametrize("name", NAMES)

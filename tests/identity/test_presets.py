@@ -5,6 +5,7 @@ import hmac
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from tests.identity.conftest import NOW, base64url, identity, judge
 from tests.identity.samples import FITTING, NAMES, Row, Sample, jwk, public_pem, rows, time_of
 
 from headgate.errors import InvalidRules
-from headgate.identity.callers import Call, Callers
+from headgate.identity.callers import Callers, Made
 from headgate.identity.credentials import Presented, Shown
 from headgate.identity.jwks import KeySet, parse_jwks
 from headgate.identity.memory import Memory, Verified
@@ -369,7 +370,7 @@ def edge(tmp_path: Path) -> IdentityRules:
 
 def forwarded(value: str, rules: IdentityRules) -> Principal | Rejected:
     callers = Callers(lambda _: KeySet(()), lambda: Revocations({}), Replays(NOW), Memory())
-    return callers.identify(Presented(forwarded=value.encode()), Call("GET", "/"), rules, NOW)
+    return callers.identify(Presented(forwarded=value.encode()), Made("GET", "/"), rules, NOW)
 
 
 @pytest.mark.parametrize(
@@ -400,6 +401,21 @@ def test_a_trusted_peer_says_whose_certificate_it_saw(edge: IdentityRules, value
 )
 def test_what_a_trusted_peer_says_has_one_meaning_or_none(edge: IdentityRules, value: str, reason: Reason) -> None:
     assert forwarded(value, edge) == Rejected(reason)
+
+
+def test_a_trusted_peer_s_certificate_may_be_verified_here(tmp_path: Path) -> None:
+    root = pki.authority("root")
+    api, stranger = pki.svid(SPIFFE_ID, root), pki.svid(SPIFFE_ID, pki.authority("root"))
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+    rules = identity(tmp_path, {**XFCC, "ca": "file:ca.pem"}, trusted_proxies=["10.0.0.0/8"])
+    assert tmp_path / "ca.pem" in rules.files
+    found = forwarded(f'Cert="{quote(api.pem.decode())}"', rules)
+    assert isinstance(found, Principal), found
+    assert (found.id, found.expires_at) == (SPIFFE_ID, api.certificate.not_valid_after_utc.timestamp())
+    assert forwarded(f'Cert="{quote(stranger.pem.decode())}"', rules) == Rejected(Reason.CERTIFICATE_UNTRUSTED)
+    assert forwarded(f"URI={SPIFFE_ID}", rules) == Rejected(Reason.FORWARDED_UNPROVEN)
+    with pytest.raises(InvalidRules, match="cannot be read"):
+        identity(tmp_path, {**XFCC, "ca": "file:none.pem"}, trusted_proxies=["10.0.0.0/8"])
 
 
 def test_the_header_counts_from_nobody_where_no_peer_is_listed(tmp_path: Path) -> None:

@@ -242,6 +242,57 @@ def test_a_name_that_would_write_further_keys_is_told_from_them_by_the_certifica
     assert said(f'Cert="{escaped(holder)}"')["id"] == "CN=eve"
 
 
+# ------------------------------------------------------------------------------------------------ verified once more
+
+
+MIDDLE = authority("middle", ROOT)
+BELOW = svid(SPIFFE_ID, MIDDLE)
+NOW = 1_700_000_000
+
+
+def verified(text: str, now: float = NOW) -> Any:
+    return parse_xfcc(text.encode(), ROOT.trusted, now)
+
+
+def certified(*chain: Holder, cert: Holder = BELOW) -> str:
+    """As Envoy writes it with `cert` and `chain` set: the chain begins with the certificate itself."""
+    return f'Hash={digest(cert)};Cert="{escaped(cert)}";Chain="{"".join(map(escaped, chain))}"'
+
+
+def test_with_authorities_the_certificate_is_verified_here() -> None:
+    claims = verified(certified(BELOW, MIDDLE))
+    assert not isinstance(claims, Reason), claims
+    assert claims == verify_certificate(BELOW.chain, ROOT.trusted, NOW)
+    assert not isinstance(verified(f'Cert="{escaped(API)}"'), Reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"Hash={HASH};URI={SPIFFE_ID}", Reason.FORWARDED_UNPROVEN),
+        (f'URI={SPIFFE_ID};Chain="{escaped(BELOW)}{escaped(MIDDLE)}"', Reason.FORWARDED_UNPROVEN),
+        (f'Cert="{escaped(BELOW)}"', Reason.CERTIFICATE_UNTRUSTED),
+        (certified(BELOW), Reason.CERTIFICATE_UNTRUSTED),
+        (certified(MIDDLE, cert=svid(SPIFFE_ID, authority("middle", authority("root")))), Reason.CERTIFICATE_UNTRUSTED),
+        (certified(BELOW, MIDDLE, cert=MIDDLE), Reason.CERTIFICATE_UNFIT),
+        (certified(*[MIDDLE] * 10), Reason.CERTIFICATE_MALFORMED),
+        (f'Cert="{escaped(BELOW)}";Chain=""', Reason.FORWARDED_MALFORMED),
+        (f'Cert="{escaped(BELOW)}";Chain="{escaped(MIDDLE)}x"', Reason.FORWARDED_MALFORMED),
+        (f'Cert="{escaped(BELOW)}{escaped(MIDDLE)}"', Reason.FORWARDED_MALFORMED),
+        (f"{certified(BELOW, MIDDLE)};URI=spiffe://prod.example/eve", Reason.FORWARDED_MISMATCH),
+        (certified(BELOW, MIDDLE).replace(digest(BELOW), HASH), Reason.FORWARDED_MISMATCH),
+        (f"{certified(BELOW, MIDDLE)},{certified(BELOW, MIDDLE)}", Reason.FORWARDED_SEVERAL),
+    ],
+)
+def test_what_cannot_be_verified_here_is_nobody_s(text: str, reason: Reason) -> None:
+    assert verified(text) is reason
+
+
+def test_a_certificate_that_has_ended_since_is_nobody_s() -> None:
+    assert verified(certified(BELOW, MIDDLE), NOW + 10 * 86400) is Reason.CERTIFICATE_EXPIRED
+    assert verified(certified(BELOW, MIDDLE), NOW - 10 * 86400) is Reason.CERTIFICATE_NOT_YET_VALID
+
+
 GOOD = f'{BY};Hash={digest(API)};Cert="{escaped(API)}";Subject="O=SPIRE,C=US";URI={SPIFFE_ID}'.encode()
 
 

@@ -1,6 +1,7 @@
 """Which certificates count as those of a connection, tried on handshakes that OpenSSL really does."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from typing import Any
@@ -56,20 +57,14 @@ def shake(ours: SSL.Connection, theirs: ssl.SSLContext) -> SSL.Connection:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = theirs.wrap_bio(incoming, outgoing)
     for _ in range(4):
-        try:
+        with contextlib.suppress(ssl.SSLWantReadError):
             client.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
         if sent := outgoing.read():
             ours.bio_write(sent)
-        try:
+        with contextlib.suppress(SSL.WantReadError):
             ours.do_handshake()
-        except SSL.WantReadError:
-            pass
-        try:
+        with contextlib.suppress(SSL.WantReadError):
             incoming.write(ours.bio_read(65536))
-        except SSL.WantReadError:
-            pass
     return ours
 
 

@@ -15,7 +15,7 @@ from headgate.bench.figures import Bar, Figure
 from headgate.bench.timing import Sample, in_turns, ratios
 from headgate.demo.provider import ALGORITHM, AUDIENCE, ISSUER, Signer
 from headgate.errors import HeadgateError
-from headgate.identity.callers import Call, Callers
+from headgate.identity.callers import Callers, Made
 from headgate.identity.claims import Mapped, Row
 from headgate.identity.credentials import Presented, Shown
 from headgate.identity.jwks import parse_jwks
@@ -28,7 +28,7 @@ from headgate.match.pointers import pointer
 from headgate.model import Kind, Principal
 
 BATCH = 100
-CALL = Call("GET", "/")
+CALL = Made("GET", "/")
 
 
 def measure(rounds: int, clock: Callable[[], float]) -> list[Figure]:

@@ -112,9 +112,13 @@ def _ruleset_row(bundle: BundleRef) -> RulesetRow:
 
 
 @lru_cache(maxsize=4096)
+CODE = ("name", "version", "commit", "digest", "workflow", "pod", "verified")
+"""What of a workload is kept."""
+
+
 def _principal_row(principal: Principal, claims: tuple[str, ...], key: bytes) -> PrincipalRow:
     workload, session = principal.workload, principal.session
-    code = {name: getattr(workload, name) for name in ("name", "version", "commit", "digest", "workflow", "pod", "verified")}
+    code = {name: getattr(workload, name) for name in CODE}
     row = PrincipalRow(
         "",
         plain(principal.id),

@@ -6,6 +6,7 @@ says goes on: one canonical path, one host, no credentials of the caller, no hea
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mitmproxy import connection, http
@@ -13,7 +14,7 @@ from mitmproxy.proxy import mode_specs
 
 from headgate.errors import HeadgateError
 from headgate.identity.assertion import AssertionKey
-from headgate.identity.callers import Call, Callers
+from headgate.identity.callers import Callers, Made
 from headgate.identity.credentials import Presented, presented
 from headgate.identity.development import DevelopmentKey
 from headgate.identity.hygiene import NOTHING_TAKEN, Clean, Mode, RawRequest, check
@@ -38,6 +39,18 @@ class Tunnel:
     exchange: Exchange
     presented: Presented
     address: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that is well formed, and what was shown with it."""
+
+    flow: http.HTTPFlow
+    exchange: Exchange
+    mode: Mode
+    request: Request
+    shown: Presented
+    rules: IdentityRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ class Identity:
         if mode is None:
             exchange.refusal = malformed(Malformed.UNSUPPORTED_LISTENER.value)
             return None
-        return self._judge(flow, exchange, mode, self._lead)
+        return self._judge(flow, exchange, mode, _lead)
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = self._exchanges[flow.id]
@@ -116,9 +129,7 @@ class Identity:
 
     # -- hygiene, then who calls --------------------------------------------------------------------------------------
 
-    def _judge(
-        self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, accepted: "Accepted"
-    ) -> Awaitable[None] | None:
+    def _judge(self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, accept: "Accept") -> Awaitable[None] | None:
         rules, tunnel = self._sources.rules(exchange), self._tunnel(flow)
         source = self._source(flow, rules, tunnel)
         if isinstance(source, Malformed):
@@ -145,71 +156,32 @@ class Identity:
         if isinstance(shown, Rejected):
             exchange.refusal = _refused(shown.reason, mode)
             return None
-        return self._identify(flow, exchange, mode, shown, accepted)
+        return self._identify(Call(flow, exchange, mode, clean.request, shown, rules), accept)
 
-    def _identify(
-        self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, shown: Presented, accepted: "Accepted"
-    ) -> Awaitable[None] | None:
-        caller = self._caller(exchange, mode, shown)
+    def _identify(self, call: Call, accept: "Accept") -> Awaitable[None] | None:
+        caller = self._caller(call)
         if isinstance(caller, KeyWanted) and (arrival := self._keys.arrival(caller.provider, caller.kid)):
-            return self._identify_later(arrival, flow, exchange, mode, shown, accepted)
-        self._settle(flow, exchange, mode, shown, caller, accepted)
+            return self._identify_later(arrival, call, accept)
+        _settle(call, caller, accept)
         return None
 
-    async def _identify_later(
-        self,
-        arrival: Awaitable[None],
-        flow: http.HTTPFlow,
-        exchange: Exchange,
-        mode: Mode,
-        shown: Presented,
-        accepted: "Accepted",
-    ) -> None:
+    async def _identify_later(self, arrival: Awaitable[None], call: Call, accept: "Accept") -> None:
         """A key that the token names is being fetched: a rotation, or the first moments after the start."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(KEY_PATIENCE):
                 await arrival
-        except TimeoutError:
-            pass
-        self._settle(flow, exchange, mode, shown, self._caller(exchange, mode, shown), accepted)
+        _settle(call, self._caller(call), accept)
 
-    def _settle(
-        self,
-        flow: http.HTTPFlow,
-        exchange: Exchange,
-        mode: Mode,
-        shown: Presented,
-        caller: Principal | Rejected,
-        accepted: "Accepted",
-    ) -> None:
-        if isinstance(caller, Rejected):
-            exchange.refusal = _refused(caller.reason, mode)
-        elif exchange.request is not None:
-            exchange.principal = caller
-            accepted(flow, exchange, mode, exchange.request, shown)
+    def _caller(self, call: Call) -> Principal | Rejected:
+        made = Made(call.request.method, call.request.path if call.mode is Mode.REVERSE else None)
+        return self._callers.identify(call.shown, made, call.rules, self._clock())
 
-    def _caller(self, exchange: Exchange, mode: Mode, shown: Presented) -> Principal | Rejected:
-        if exchange.request is None:
-            return Rejected(Reason.NO_TOKEN)
-        call = Call(exchange.request.method, exchange.request.path if mode is Mode.REVERSE else None)
-        return self._callers.identify(shown, call, self._sources.rules(exchange), self._clock())
-
-    def _open(self, flow: http.HTTPFlow, exchange: Exchange, _mode: Mode, request: Request, shown: Presented) -> None:
+    def _open(self, call: Call) -> None:
         """Bind what the CONNECT showed to its connection, unless that has ended while a key was awaited."""
-        flow.request.data.host = request.host.strip("[]")
-        address = (flow.request.data.host, flow.request.data.port)
-        if flow.client_conn.connected:
-            self._tunnels[flow.client_conn.id] = Tunnel(exchange, shown, address)
-
-    def _lead(self, flow: http.HTTPFlow, _exchange: Exchange, mode: Mode, request: Request, _shown: Presented) -> None:
-        """Make the connection lead to the host that was judged, by its TLS name too: where this proxy knows beforehand
-        where requests go, mitmproxy would ask the upstream for the name that the caller asked for. An address becomes
-        no server name: mitmproxy then compares the certificate with it, and sends none."""
-        host = request.host.strip("[]")
-        if mode is Mode.FORWARD:
-            flow.request.data.host = host
-        elif request.scheme == "https":
-            flow.server_conn.sni = host
+        data, client = call.flow.request.data, call.flow.client_conn
+        data.host = call.request.host.strip("[]")
+        if client.connected:
+            self._tunnels[client.id] = Tunnel(call.exchange, call.shown, (data.host, data.port))
 
     # -- what is asked on the way -------------------------------------------------------------------------------------
 
@@ -248,7 +220,27 @@ class Identity:
         return tunnel if tunnel and tunnel.exchange.refusal is None else None
 
 
-Accepted = Callable[[http.HTTPFlow, Exchange, Mode, Request, Presented], None]
+Accept = Callable[[Call], None]
+"""What is done about a call whose caller is believed."""
+
+
+def _settle(call: Call, caller: Principal | Rejected, accept: Accept) -> None:
+    if isinstance(caller, Rejected):
+        call.exchange.refusal = _refused(caller.reason, call.mode)
+        return
+    call.exchange.principal = caller
+    accept(call)
+
+
+def _lead(call: Call) -> None:
+    """Make the connection lead to the host that was judged, by its TLS name too: where this proxy knows beforehand
+    where requests go, mitmproxy would ask the upstream for the name that the caller asked for. An address becomes no
+    server name: mitmproxy then compares the certificate with it, and sends none."""
+    host = call.request.host.strip("[]")
+    if call.mode is Mode.FORWARD:
+        call.flow.request.data.host = host
+    elif call.request.scheme == "https":
+        call.flow.server_conn.sni = host
 
 
 def _raw(

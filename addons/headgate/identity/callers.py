@@ -26,7 +26,7 @@ ANONYMOUS = Principal(id="anonymous", kind=Kind.ANONYMOUS, provider="anonymous")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Made:
     """What a proof of possession is made for; `path` is canonical, or None where none can be given, as in a tunnel."""
 
     method: str
@@ -42,7 +42,7 @@ class Callers:
     replays: Replays
     memory: Memory
 
-    def identify(self, shown: Presented, call: Call, rules: IdentityRules, now: float) -> Principal | Rejected:
+    def identify(self, shown: Presented, call: Made, rules: IdentityRules, now: float) -> Principal | Rejected:
         """The caller at `now` (seconds since the epoch)."""
         if shown.nothing:
             return ANONYMOUS if rules.anonymous else Rejected(Reason.NO_TOKEN)
@@ -61,7 +61,7 @@ class Callers:
             return Rejected(Reason.REVOKED)
         return rules.releases.judged(caller, now) if rules.releases else caller
 
-    def _verify(self, shown: Presented, call: Call, rules: IdentityRules, now: float) -> list[Verified] | Rejected:
+    def _verify(self, shown: Presented, call: Made, rules: IdentityRules, now: float) -> list[Verified] | Rejected:
         """Each proof by itself; one that does not verify spoils the others. A proof of possession is used up by being
         checked, so that comes last."""
         found: list[Verified] = []
@@ -76,7 +76,7 @@ class Callers:
         return found
 
     def _unproven(
-        self, token: Shown, verified: Verified, proof: bytes | None, call: Call, rules: IdentityRules, now: float
+        self, token: Shown, verified: Verified, proof: bytes | None, call: Made, rules: IdentityRules, now: float
     ) -> Reason | None:
         """Why a token does not count as it was shown; one that is bound to a key counts with a proof of it only."""
         binding = rules.binding

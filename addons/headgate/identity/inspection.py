@@ -8,7 +8,7 @@ could be meant by it, at any place, is thought of; what a single request adds, a
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from headgate.identity.callers import Call, Callers
+from headgate.identity.callers import Callers, Made
 from headgate.identity.credentials import Presented, Shown
 from headgate.identity.findings import IN_USE, JUDGED, READ, Finding, Use, of_provider
 from headgate.identity.jwks import KeySet
@@ -171,7 +171,7 @@ def _shown_alone(case: Case, rules: IdentityRules) -> Reason | None:
     """Why a request with this token and nothing else is refused, whatever has been revoked."""
     callers = Callers(lambda _: case.keys, lambda: _NOBODY, Replays(case.now), Memory())
     token = Shown(case.token.text, case.provider.shape.places, bound=case.thumbprint is not None)
-    outcome = callers.identify(Presented((token,)), Call("GET", "/"), rules, case.now)
+    outcome = callers.identify(Presented((token,)), Made("GET", "/"), rules, case.now)
     return outcome.reason if isinstance(outcome, Rejected) else None
 
 
