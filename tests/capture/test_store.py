@@ -125,7 +125,12 @@ def test_an_entry_holds_everything(store, record):
         "environment": ["prod"],
         "audiences": [],
         "workload": {
-            **{"name": "desk", "version": "1.2", "commit": None, "digest": None, "workflow": None, "pod": None},
+            "name": "desk",
+            "version": "1.2",
+            "commit": None,
+            "digest": None,
+            "workflow": None,
+            "pod": None,
             "verified": False,
         },
         "session_id": "s-1",

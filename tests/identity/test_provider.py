@@ -116,7 +116,7 @@ def test_nothing_that_a_preset_fixes_may_be_given(tmp_path: Path, preset: str, k
         (name, key)
         for name, preset in PRESETS.items()
         for key in ("signers", "ca")
-        if key not in (*preset.required, *preset.fixed)
+        if key not in (*preset.required, *preset.fixed, *preset.optional)
     ],
 )
 def test_signers_and_authorities_are_for_the_presets_that_have_them(tmp_path: Path, preset: str, key: str) -> None:

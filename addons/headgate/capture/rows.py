@@ -111,11 +111,11 @@ def _ruleset_row(bundle: BundleRef) -> RulesetRow:
     return RulesetRow(bundle.sha256, bundle.name, bundle.version)
 
 
-@lru_cache(maxsize=4096)
 CODE = ("name", "version", "commit", "digest", "workflow", "pod", "verified")
 """What of a workload is kept."""
 
 
+@lru_cache(maxsize=4096)
 def _principal_row(principal: Principal, claims: tuple[str, ...], key: bytes) -> PrincipalRow:
     workload, session = principal.workload, principal.session
     code = {name: getattr(workload, name) for name in CODE}

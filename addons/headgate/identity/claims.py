@@ -13,7 +13,7 @@ from headgate.identity.reasons import Reason
 from headgate.match.pointers import Pointer, lookup
 from headgate.model import Kind, Principal, Session, Workload
 
-_TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,1024}\Z")
+MAX_TEXT = 1024
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+\Z")
 
 
@@ -42,7 +42,8 @@ def _one_of(value: Any, accepted: tuple[str | int | bool | None, ...]) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and _TEXT.match(value) else None
+    """Text that looks like what it is: nothing in it is invisible, or turns the direction of what stands beside it."""
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable() else None
 
 
 def _email(value: Any) -> str | None:
