@@ -107,7 +107,17 @@ def test_revoke_says_what_it_did_until_when_and_how_to_take_it_back(state: Path)
     result = run("revoke", "--principal", "corp-sso/ana", "--for", "8h", "--state", state)
     assert result.exit_code == 0
     assert re.fullmatch(r"revoked caller `ana` by provider `corp-sso` until [\dT:-]+Z\n", result.stdout)
-    assert result.stderr == "to take it back: headgate sessions lift 1\n"
+    assert result.stderr == f"to take it back: headgate sessions lift 1 --state {state}\n"
+
+
+def test_how_to_take_it_back_names_the_state_folder_only_where_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, named in ((".headgate", ""), ("the other", " --state 'the other'")):
+        IdentityStore(tmp_path / folder).prepare()
+        result = run("revoke", "--session", "s-1", "--state", folder)
+        assert result.stderr == f"to take it back: headgate sessions lift 1{named}\n"
 
 
 def test_lift_takes_it_back(state: Path) -> None:

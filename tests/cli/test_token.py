@@ -146,6 +146,13 @@ def test_inspect_says_why_a_token_is_refused(tmp_path: Path, rules: Path) -> Non
     assert token.rpartition(".")[2] not in result.output
 
 
+@pytest.mark.parametrize(("text", "stdin"), [("-", ""), ("-", " \n"), ("", None)])
+def test_inspect_says_when_there_is_no_token(rules: Path, text: str, stdin: str | None) -> None:
+    result = run("inspect", text, "--rules", rules, stdin=stdin)
+    assert result.exit_code == 2
+    assert "there is no token to inspect; accepted: a token, or `-` and one on standard input" in result.stderr
+
+
 def test_inspect_as_json_holds_every_step(tmp_path: Path, rules: Path) -> None:
     token = mint(tmp_path, "--id", "ana", "--group", "b", "--group", "a", "--claim", 'x={"y": [1]}')
     result = run("inspect", token, "--rules", rules, "--state", tmp_path, "--json")

@@ -217,7 +217,16 @@ def test_a_key_that_signs_otherwise_than_the_provider_is_refused(folder: Path, t
     write(folder, Sample("github-actions").written())
     result = run("mint", "--provider", "github-actions", "--key", make(tmp_path / "k.pem"))
     assert result.exit_code == 1
-    assert "signs with none of the algorithms of provider `github-actions`: RS256" in result.output
+    assert result.stderr.startswith("Error: the key signs with none of the algorithms of provider `github-actions`: RS256;")
+    assert "`--new-key` makes one that does" in result.stderr
+    assert len(result.stderr.splitlines()) == 1  # not where to publish a key that cannot be used
+
+
+def test_a_new_key_is_of_the_kind_that_the_provider_signs_with(folder: Path, tmp_path: Path) -> None:
+    write(folder, Sample("github-actions").written())
+    result = run("mint", "--provider", "github-actions", "--key", tmp_path / "new.pem", "--new-key")
+    assert result.exit_code == 0, result.output
+    assert json.loads(run("jwks", "--key", tmp_path / "new.pem").output)["keys"][0]["kty"] == "RSA"
 
 
 def test_a_key_set_holds_the_public_half_alone(tmp_path: Path) -> None:

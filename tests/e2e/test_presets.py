@@ -115,8 +115,13 @@ def proxy(
             **human,
         },
         {
-            "name": "alb", "preset": "aws-alb", "issuer": "https://idp.corp.example", "audiences": ["guard-client"],
-            "signers": [BALANCER], "jwks": f"{key_server.url}/", **human,
+            "name": "alb",
+            "preset": "aws-alb",
+            "issuer": "https://idp.corp.example",
+            "audiences": ["guard-client"],
+            "signers": [BALANCER],
+            "jwks": f"{key_server.url}/",
+            **human,
         },
     ]
     write_rules(rules, identity=json.dumps({"providers": providers}), policy=POLICY, masking="masks: []\n")

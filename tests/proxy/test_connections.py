@@ -35,13 +35,15 @@ def dial(guard: Guard, flow: http.HTTPFlow, first: Any, then: Any) -> str | None
 
 def test_only_what_an_allowed_request_of_this_client_asked_for_is_dialled(guard: Guard, flow: http.HTTPFlow) -> None:
     assert dial(guard, flow, ("a", 1), ("a", 1)) == REFUSED
-    guard._dialled[flow.client_conn.id] = {("a", 1), ("b", 2)}
+    guard.wire.allow(flow.client_conn, ("a", 1))
+    guard.wire.allow(flow.client_conn, ("b", 2))
     assert dial(guard, flow, ("a", 1), ("a", 1)) is None
     assert dial(guard, flow, ("c", 3), ("c", 3)) == REFUSED
 
 
 def test_a_connection_is_not_redirected_even_to_where_another_request_may_go(guard: Guard, flow: http.HTTPFlow) -> None:
-    guard._dialled[flow.client_conn.id] = {("a", 1), ("b", 2)}
+    guard.wire.allow(flow.client_conn, ("a", 1))
+    guard.wire.allow(flow.client_conn, ("b", 2))
     assert dial(guard, flow, ("a", 1), ("b", 2)) == REFUSED
 
 
@@ -63,7 +65,7 @@ def test_a_request_is_sent_as_judged_though_a_script_put_another_client_on_it(
     path = flow.request.path
     flow.client_conn = client.copy()
     flow.request.path = "/smuggled"
-    guard._send_as_judged(client)
+    guard.wire.send_as_judged(client)
     assert flow.request.path == path
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+STATE_FOLDER = ".headgate"
 STATE = click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
-    default=".headgate",
+    default=STATE_FOLDER,
     show_default=True,
     metavar="DIR",
     help="The proxy's state folder.",

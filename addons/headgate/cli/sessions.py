@@ -6,6 +6,7 @@ Writes to the state folder of a proxy, which reads it several times a second.
 import getpass
 import json
 import re
+import shlex
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from headgate.cli.options import JSON, STATE, seconds_of
+from headgate.cli.options import JSON, STATE, STATE_FOLDER, seconds_of
 from headgate.cli.screen import print_table, visible
 
 if TYPE_CHECKING:  # sqlite-utils and pydantic take time to import
@@ -98,7 +99,7 @@ def revoke(
         click.echo(json.dumps(_json(made)))
     else:
         click.echo(f"revoked {_described(made)} until {_iso(made.expires)}")
-        click.echo(f"to take it back: headgate sessions lift {made.id}", err=True)
+        click.echo(f"to take it back: headgate sessions lift {made.id}{_at(state)}", err=True)
 
 
 @sessions.command("list")
@@ -157,6 +158,11 @@ def _named(session: str | None, principal: str | None, jti: str | None, provider
     if not value or not _is_plain(value):
         raise click.BadParameter("accepted: an id, without control characters", param_hint=f"--{kind}")
     return Named(kind, None if provider == "*" else provider, value)
+
+
+def _at(state: Path) -> str:
+    """How the next command finds the same state; ids count up in each."""
+    return "" if state == Path(STATE_FOLDER) else f" --state {visible(shlex.quote(str(state)))}"
 
 
 def _is_plain(text: str) -> bool:

@@ -40,6 +40,8 @@ def inspect(context: click.Context, text: str, rules: Path, state: Path, as_json
     from headgate.identity.inspection import inspect as examine
 
     given = sys.stdin.read().strip() if text == "-" else text
+    if not given:
+        raise click.UsageError("there is no token to inspect; accepted: a token, or `-` and one on standard input")
     identity = load_bundle(rules).identity
     found = examine(
         given, identity, lambda provider, kid: provider_keys(provider, kid, state), time.time(), _revocations(state)

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from headgate.cli.options import JSON, RULES, STATE, seconds_of
 from headgate.cli.screen import visible
 from headgate.cli.tokenkeys import KID, PEM, local_key, make_key
+from headgate.errors import HeadgateError
 
 if TYPE_CHECKING:  # pydantic and cryptography take time to import, and most commands need none of them
     from headgate.identity.localkeys import LocalKey
@@ -158,8 +159,15 @@ def _minted(provider: "Provider", path: Path, new_key: bool, kid: str | None, wi
     if new_key and not path.exists():
         make_key(path, usual_algorithms(provider)[0])
     key = local_key(path, kid)
+    if key.algorithm(usual_algorithms(provider)) is None:
+        accepted = ", ".join(usual_algorithms(provider))
+        raise HeadgateError(
+            f"the key signs with none of the algorithms of provider `{provider.name}`: {accepted}; "
+            "`--new-key` makes one that does, where `--key` names no file yet"
+        )
+    minted = mint(provider, key, wishes, now=time.time(), token_id=str(uuid.uuid4()))
     _remark_on_keys(provider, key, path)
-    return mint(provider, key, wishes, now=time.time(), token_id=str(uuid.uuid4()))
+    return minted
 
 
 def _remark_on_keys(provider: "Provider", key: "LocalKey", path: Path) -> None:

@@ -23,12 +23,12 @@ from headgate.proxy import layers
 from headgate.proxy.answers import answer, stand_in, verdict_line
 from headgate.proxy.faults import describe, error_text, stay
 from headgate.proxy.handshakes import Handshakes, always_whole
-from headgate.proxy.held import Held, request_state, response_state, restore_request, say_length
+from headgate.proxy.held import Held, request_state, response_state, say_length
 from headgate.proxy.stages import NO_STAGES, Stages
+from headgate.proxy.wire import Wire
 
 log = logging.getLogger(__name__)
 
-Address = tuple[str, int]
 Judge = Callable[[http.HTTPFlow], Awaitable[None] | None]
 """A stage of the way in: it judges at once, or says what has to be awaited until it has."""
 
@@ -49,10 +49,8 @@ class Guard:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._held: dict[str, Held] = {}
-        self._dialled: dict[str, set[Address]] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
-        self._addresses: dict[str, Any] = {}  # of connections that are about to be opened
-        self._tunnels: dict[str, Any] = {}  # what the upstream proxy is about to be asked for
+        self.wire = Wire(self._held)
         self._clock = clock
         self._bundle: Callable[[], BundleRef | None] = lambda: None
         self.exchanges: Mapping[str, Exchange] = MappingProxyType(self._held)
@@ -65,8 +63,8 @@ class Guard:
             "response": self._response,
             "error": self._error,
             "http_connect": self._http_connect,
-            "http_connect_upstream": self._tunnelling,
-            "server_connect": self._dialling,
+            "http_connect_upstream": self.wire.tunnelling,
+            "server_connect": self.wire.dialling,
             "client_connected": layers.only_tcp,
             "client_disconnected": self._client_disconnected,
             "tls_established_client": self.handshakes.established,
@@ -79,10 +77,10 @@ class Guard:
             "response": self._seal_answer,
             "error": self._forget,
             "http_connect": self._seal_connect,
-            "server_connect": self._permit_dial,
-            "server_connected": lambda data: self._send_as_judged(data.client),
-            "tls_established_server": lambda data: self._send_as_judged(data.context.client),
-            "http_connect_upstream": self._tunnel_as_judged,
+            "server_connect": self.wire.permit_dial,
+            "server_connected": lambda data: self.wire.send_as_judged(data.client),
+            "tls_established_server": lambda data: self.wire.send_as_judged(data.context.client),
+            "http_connect_upstream": self.wire.tunnel_as_judged,
             "tls_clienthello": layers.never_ignored,
             "tls_start_client": always_whole,
             "next_layer": layers.only_http,
@@ -199,8 +197,7 @@ class Guard:
             return
         flow.response = held.answer = None
         held.forwarded = True
-        if flow.client_conn.connected:
-            self._dialled.setdefault(flow.client_conn.id, set()).add((flow.request.host, flow.request.port))
+        self.wire.allow(flow.client_conn, (flow.request.host, flow.request.port))
 
     # -- the way out --------------------------------------------------------------------------------------------------
 
@@ -331,7 +328,7 @@ class Guard:
         self._put_answer(held, sentinel=False)
 
     def _client_disconnected(self, client: connection.Client) -> bool:
-        self._dialled.pop(client.id, None)
+        self.wire.ended(client)
         self.handshakes.ended(client)
         self.stages.client_disconnected(client)
         if any(held.client is client for held in self._held.values()):
@@ -350,36 +347,6 @@ class Guard:
     async def _abandon(self, flow: http.HTTPFlow) -> None:
         await self._finish(self._error(flow), flow)
         self._forget(flow)
-
-    def _permit_dial(self, data: server_hooks.ServerConnectionHookData) -> None:
-        """A second lock: no connection is opened but to where an allowed request of this client goes."""
-        allowed = self._dialled.get(data.client.id, set())
-        via = layers.upstream_proxy(data.client)
-        address = data.server.address
-        redirected = self._addresses.pop(data.server.id, None) != address
-        if redirected or address is None or (address[:2] not in allowed and not (allowed and address[:2] == via)):
-            data.server.error = layers.REFUSED
-
-    def _send_as_judged(self, client: connection.Client) -> None:
-        """A request waits for its connection; what was done to it meanwhile is undone before it is sent."""
-        for held in self._held.values():
-            waiting = held.forwarded and held.withheld is None and held.client is client
-            if waiting and request_state(held.flow, read=True) != held.seen:
-                log.warning("a request was changed after decision %s: it is sent as it was judged", held.decision_id)
-                restore_request(held.flow, held.seen)
-
-    def _dialling(self, data: server_hooks.ServerConnectionHookData) -> bool:
-        self._addresses[data.server.id] = data.server.address
-        return True
-
-    def _tunnelling(self, flow: http.HTTPFlow) -> bool:
-        self._tunnels[flow.id] = request_state(flow, read=True)
-        return True
-
-    def _tunnel_as_judged(self, flow: http.HTTPFlow) -> None:
-        """mitmproxy itself asks the upstream proxy for a tunnel to where an allowed request goes, and to there only."""
-        restore_request(flow, self._tunnels.pop(flow.id))
-        self._send_as_judged(flow.client_conn)
 
     # -- what is known of a flow --------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ def client_disconnected(client: connection.Client) -> None:
 
 async def _tell(port: int) -> None:
     headgate = ctx.master.addons.get("headgate")
-    while headgate.guard._held or headgate.guard._dialled:  # noqa: ASYNC110 - the guard has no event to wait for
+    while headgate.guard._held or headgate.guard.wire:  # noqa: ASYNC110 - the guard has no event to wait for
         await asyncio.sleep(0.05)
     written = await asyncio.to_thread(headgate._runtime._writer.flush, FLUSH_SECONDS)
     logging.info(f"peek: {port} has gone, nothing held, written: {written}.")
