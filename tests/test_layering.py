@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 ADDONS = TESTS.parent / "addons"
 
 VALUES = {"errors", "model"}
+SHARED = VALUES | {"match", "schema"}
 GUARDRAILS = {"identity", "policy", "approval", "masking", "capture", "audit"}
 COMPOSED = VALUES | GUARDRAILS | {"match", "bundle"}
 
@@ -26,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "errors": set(),
     "match": VALUES,
-    **dict.fromkeys(GUARDRAILS, VALUES | {"match"}),
+    "schema": {"errors"},
+    **dict.fromkeys(GUARDRAILS, SHARED),
     "bundle": VALUES | {"match"},
     "proxy": COMPOSED | {"replay", "admin"},
     "replay": COMPOSED | {"proxy"},

@@ -220,6 +220,30 @@ def test_a_change_that_cannot_be_prepared_leaves_the_last_good_rules(
     assert [record.levelname for record in caplog.records if "revision 3" in record.getMessage()] == ["WARNING"]
 
 
+def test_rules_whose_secret_was_missing_come_into_force_once_it_is_there(
+    rules: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the folder changes with it; a rule that denies must not wait for the next change."""
+    monkeypatch.setattr("headgate.bundle.active.AGAIN", 1)
+    refusals: list[str] = []
+
+    def prepare(bundle: Bundle) -> None:
+        if ids(bundle) == ["new"] and len(refusals) < 3:
+            refusals.append("refused")
+            raise HeadgateError("secret `file:key.pem` cannot be read")
+
+    active = ActiveBundle(rules, prepare=prepare)
+
+    async def scenario(changes: list[Bundle]) -> None:
+        (rules / "policy.yaml").write_text(rule("new"))
+        await until(lambda: changes)
+        assert (active.problem, ids(active.current)) == (None, ["new"])
+
+    following(active, scenario)
+    assert len(refusals) == 3
+    assert len([record for record in caplog.records if "key.pem" in record.getMessage()]) == 1
+
+
 def test_a_bundle_is_prepared_before_it_can_be_seen(rules: Path) -> None:
     (rules / "policy.yaml").write_text(rule("old"))
     seen: list[list[str]] = []

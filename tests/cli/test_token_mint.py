@@ -217,7 +217,9 @@ def test_a_key_that_signs_otherwise_than_the_provider_is_refused(folder: Path, t
     write(folder, Sample("github-actions").written())
     result = run("mint", "--provider", "github-actions", "--key", make(tmp_path / "k.pem"))
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: the key signs with none of the algorithms of provider `github-actions`: RS256;")
+    assert result.stderr.startswith(
+        "Error: the key signs with none of the algorithms of provider `github-actions`: RS256;"
+    )
     assert "`--new-key` makes one that does" in result.stderr
     assert len(result.stderr.splitlines()) == 1  # not where to publish a key that cannot be used
 

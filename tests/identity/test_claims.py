@@ -174,6 +174,15 @@ def test_whether_an_address_is_verified_stands_beside_it() -> None:
     assert caller(nested, sub="ana", user={**user, "email_verified": True}, email_verified=False).email is not None
 
 
+@pytest.mark.parametrize("name", ["id", "person", "groups", "workload.name"])
+def test_nobody_is_named_by_an_address_that_was_not_verified(name: str) -> None:
+    known = mapped({"id": ("sub",), name: ("email",)})
+    claims = {"sub": "eve", "email": "ana@corp.example"}
+    assert ask(known, {**claims, "email_verified": False}) is Reason.EMAIL_UNVERIFIED
+    assert isinstance(ask(known, {**claims, "email_verified": True}), Principal)
+    assert isinstance(ask(known, claims), Principal)
+
+
 @pytest.mark.parametrize("address", ["ana", "@corp.example", "ana@", "a@b@c", "a b@c", "a@b c", "ana@corp.example\n"])
 def test_what_is_no_address_makes_the_token_useless(address: str) -> None:
     assert ask(NAMED, {"sub": "ana", "email": address}) is Reason.CLAIM_INVALID

@@ -2,7 +2,8 @@
 
 The folder is watched by what `stat` says, off the event loop. A change counts once two looks in a row have found it
 unchanged, so that files which are still being written are not taken up. A folder that cannot be used, or is gone,
-changes nothing: the last good bundle stays, and `problem` says why. That is reported once for each different report.
+changes nothing: the last good bundle stays, and `problem` says why. That is reported once for each different report. It
+is tried again now and then: what was missing may lie beside the folder, such as a secret or a state that was locked.
 """
 
 import asyncio
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 LOOKS = 3
 """How often the folder is looked at in one interval: to see a change, and twice to see that it has come to rest."""
+
+AGAIN = 30
+"""How many intervals after rules were refused they are tried again, unchanged as they are."""
 
 Signature = tuple[tuple[str, int, int, int, int], ...]
 
@@ -55,13 +59,18 @@ class ActiveBundle:
         `changed` is called on the event loop with each bundle, after it has come into force.
         """
         looks: deque[Signature] = deque(maxlen=LOOKS)
+        refused = 0  # how many looks ago
         while True:
             await asyncio.sleep(interval / LOOKS)
             now = await asyncio.to_thread(self._signature)
             looks.append(now)
-            rests = looks.count(now) == LOOKS
-            if now != self._seen and rests and (bundle := await self._replaced()) is not None and changed:
-                changed(bundle)
+            refused = refused + 1 if self.problem else 0
+            due = now != self._seen or refused >= AGAIN * LOOKS
+            if due and looks.count(now) == LOOKS:
+                refused = 0
+                bundle = await self._replaced()
+                if bundle is not None and changed:
+                    changed(bundle)
 
     async def _replaced(self) -> Bundle | None:
         """The new bundle, in force; None when it cannot be used and the last good one stays."""

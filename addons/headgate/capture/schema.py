@@ -6,16 +6,12 @@ is judged again adds more); bodies, principals and rulesets are kept once. Chang
 their record, so that a file has either all of one or nothing; a file from a later version is refused, not guessed at.
 """
 
-import os
 import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from headgate.errors import HeadgateError
+from headgate import schema
 
 MIGRATIONS = Migrations("headgate-capture")
 
@@ -159,55 +155,12 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"pragma {pragma}")
     connection.execute(f"pragma journal_size_limit = {WAL_LIMIT}")
     if lacking:
-        with immediate(connection):
-            MIGRATIONS.apply(_database(connection))
+        schema.migrate(connection, MIGRATIONS)
 
 
 def unapplied(connection: sqlite3.Connection, path: Path) -> frozenset[str]:
     """The migrations that the file lacks; raises `HeadgateError` for a file that is no capture or a newer one."""
-    db = _database(connection)
-    applied = frozenset(migration.name for migration in MIGRATIONS.applied(db))
-    if not applied and db.table_names():
-        raise HeadgateError(f"`{path}` is a database of something else: a capture or no file is accepted")
-    if applied - _known():
-        raise HeadgateError(f"`{path}` was written by a newer Headgate: use that version, or another state folder")
-    return _known() - applied
-
-
-@cache
-def _known() -> frozenset[str]:
-    with Database(memory=True, execute_plugins=False) as empty:
-        return frozenset(migration.name for migration in MIGRATIONS.pending(empty))
-
-
-def _database(connection: sqlite3.Connection) -> Database:
-    return Database(connection, execute_plugins=False, recursive_triggers=False, strict=True)
-
-
-@contextmanager
-def immediate(connection: sqlite3.Connection) -> Generator[None]:
-    """A write transaction that has its lock from the start: waiting happens here and nowhere later."""
-    connection.execute("begin immediate")
-    try:
-        yield
-        connection.execute("commit")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("rollback")
-        raise
-
-
-def create(path: Path) -> None:
-    """Make the file, readable by its owner only; SQLite gives its companions the same mode.
-
-    An existing one is not touched: to close any descriptor of it would drop the locks of all connections of this
-    process (POSIX, fcntl).
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
+    return schema.unapplied(connection, path, MIGRATIONS, "a capture or no file")
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -20,9 +20,10 @@ from headgate.capture.faults import cause
 from headgate.capture.key import keep_key, load_key
 from headgate.capture.record import Record
 from headgate.capture.rows import rows_of
-from headgate.capture.schema import connect, create, identity, immediate
+from headgate.capture.schema import connect, identity
 from headgate.capture.tables import Rows, find_decisions, inserts
 from headgate.errors import HeadgateError
+from headgate.schema import create, immediate
 
 log = logging.getLogger(__name__)
 

@@ -78,6 +78,11 @@ def _began(claims: Mapping[str, Any]) -> float | None:
     return begun if isinstance(begun, int | float) and not isinstance(begun, bool) else None
 
 
+def _is_theirs(path: Pointer, claims: Mapping[str, Any]) -> bool:
+    """An address that the provider says it did not verify is whatever the caller typed (OpenID Connect, 5.1)."""
+    return path[-1] != "email" or lookup(claims, (*path[:-1], "email_verified")) in (None, True, "true")
+
+
 WORKLOAD = ("name", "version", "commit", "digest", "workflow", "pod")
 WORKLOAD_PATHS = tuple(f"workload.{name}" for name in WORKLOAD)
 FORMS: Mapping[str, Callable[[Any], Any]] = {
@@ -112,9 +117,11 @@ class Mapped:
     ) -> Principal | Reason:
         """The caller that verified, read-only `claims` describe."""
         found = self._found(claims)
-        subject = found.get("id") if found is not None else None
-        if found is None or subject is None:
-            return Reason.CLAIM_INVALID if found is None else Reason.ID_MISSING
+        if isinstance(found, Reason):
+            return found
+        subject = found.get("id")
+        if subject is None:
+            return Reason.ID_MISSING
         actor = self._actor(claims)
         if actor is Reason.ACTOR_INVALID:
             return Reason.ACTOR_INVALID
@@ -127,7 +134,7 @@ class Mapped:
             kind=kind,
             provider=self.provider,
             groups=found.get("groups", frozenset()),
-            email=found.get("email") if self._email_is_theirs(claims) else None,
+            email=found.get("email"),
             owner=subject if actor else None,
             person=found.get("person"),
             environments=frozenset((environment,)) if environment else found.get("environment", frozenset()),
@@ -138,8 +145,9 @@ class Mapped:
             expires_at=expires_at,
         )
 
-    def _found(self, claims: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Each attribute that a claim gives; None when one has another form than it must have."""
+    def _found(self, claims: Mapping[str, Any]) -> dict[str, Any] | Reason:
+        """Each attribute that a claim gives, or why the token is useless: one has another form than it must have, or
+        names the caller by an address that is not known to be the caller's."""
         found: dict[str, Any] = {}
         for name, places in self.paths.items():
             for path in places:
@@ -148,7 +156,11 @@ class Mapped:
                     continue
                 found[name] = FORMS[name](value)
                 if found[name] is None:
-                    return None
+                    return Reason.CLAIM_INVALID
+                if not _is_theirs(path, claims):
+                    if name != "email":
+                        return Reason.EMAIL_UNVERIFIED
+                    del found[name]
                 break
         return found
 
@@ -160,10 +172,3 @@ class Mapped:
         if not isinstance(act, Mapping) or act.get("iss", self.issuer) != self.issuer:
             return Reason.ACTOR_INVALID
         return _text(act.get("sub")) or Reason.ACTOR_INVALID
-
-    def _email_is_theirs(self, claims: Mapping[str, Any]) -> bool:
-        """An address that the provider says it did not verify is whatever the caller typed (OpenID Connect, 5.1)."""
-        for path in self.paths.get("email", ()):
-            if path[-1] == "email" and lookup(claims, (*path[:-1], "email_verified")) not in (None, True, "true"):
-                return False
-        return True

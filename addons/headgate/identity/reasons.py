@@ -70,6 +70,7 @@ class Reason(_Coded):
     CLAIM_REFUSED = "claim-refused", "a claim does not have a value that the preset or the rules require"
     ID_MISSING = "id-missing", "the claim that holds the caller's id is missing"
     CLAIM_INVALID = "claim-invalid", "a claim that the provider maps has another type or form than it must have"
+    EMAIL_UNVERIFIED = "email-unverified", "the rules name the caller by an address that the provider did not verify"
     ACTOR_INVALID = "actor-invalid", "the `act` claim does not name an actor of the same issuer"
     KIND_UNKNOWN = "kind-unknown", "no row of the provider's `kind` table matches"
 

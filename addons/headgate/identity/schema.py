@@ -1,20 +1,16 @@
 """The tables of state.db that identity keeps; how a file comes to have them.
 
 The file is shared: other parts of Headgate add tables of their own, each under the name of its own set of migrations.
-A migration commits with its record, so that a file has either all of it or nothing; a file from a later version is
-refused, not guessed at, and so is a database of something else.
 """
 
-import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from headgate.errors import HeadgateError
+from headgate import schema
 
 MIGRATIONS = Migrations("headgate-identity")
 
@@ -66,19 +62,6 @@ def m001_revocations_and_releases(db: Database) -> None:
     db.execute("insert or ignore into revocation_changes values (1, 0)")
 
 
-def create(path: Path) -> None:
-    """Make the file, readable by its owner only; SQLite gives its companions the same mode.
-
-    An existing one is not touched: to close any descriptor of it would drop the locks of all connections of this
-    process (POSIX, fcntl).
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
-
-
 @contextmanager
 def opened(path: Path, *, mode: str, busy_timeout: float) -> Generator[sqlite3.Connection]:
     """The existing file at `path`, for reading (`ro`) or writing (`rw`); raises sqlite3.Error or OSError."""
@@ -99,19 +82,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
         connection.execute(f"pragma {pragma}")
     if lacking:
-        with immediate(connection):
-            MIGRATIONS.apply(_database(connection))
+        schema.migrate(connection, MIGRATIONS)
 
 
 def unapplied(connection: sqlite3.Connection, path: Path) -> frozenset[str]:
     """The migrations that the file lacks; raises HeadgateError for a file that is not ours, or a newer one."""
-    db = _database(connection)
-    applied = frozenset(migration.name for migration in MIGRATIONS.applied(db))
-    if not applied and db.table_names() and not _is_ours(db):
-        raise HeadgateError(f"`{path}` is a database of something else: the state of a proxy or no file is accepted")
-    if applied - _known():
-        raise HeadgateError(f"`{path}` was written by a newer Headgate: use that version, or another state folder")
-    return _known() - applied
+    return schema.unapplied(connection, path, MIGRATIONS, "the state of a proxy or no file", _is_ours)
 
 
 def _is_ours(db: Database) -> bool:
@@ -120,26 +96,3 @@ def _is_ours(db: Database) -> bool:
         return False
     found = db.execute("select 1 from _sqlite_migrations where migration_set like 'headgate-%'")
     return found.fetchone() is not None
-
-
-@cache
-def _known() -> frozenset[str]:
-    with Database(memory=True, execute_plugins=False) as empty:
-        return frozenset(migration.name for migration in MIGRATIONS.pending(empty))
-
-
-def _database(connection: sqlite3.Connection) -> Database:
-    return Database(connection, execute_plugins=False, recursive_triggers=False, strict=True)
-
-
-@contextmanager
-def immediate(connection: sqlite3.Connection) -> Generator[None]:
-    """A write transaction that has its lock from the start: waiting happens here and nowhere later."""
-    connection.execute("begin immediate")
-    try:
-        yield
-        connection.execute("commit")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("rollback")
-        raise

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from headgate.errors import HeadgateError
-from headgate.identity import schema
+from headgate.identity import schema as tables
 from headgate.identity.revocations import KINDS, LONGEST, MOST, Kind, Revocation, Revocations
+from headgate.schema import create, immediate
 
 READ_PATIENCE = 1.0
 WRITE_PATIENCE = 5.0
@@ -59,7 +60,7 @@ class IdentityStore:
     def prepare(self) -> None:
         """Make the file and its tables, if they are missing."""
         with self._plainly("made"):
-            schema.create(self.path)
+            create(self.path)
         with self._writing():
             pass
 
@@ -137,7 +138,7 @@ class IdentityStore:
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
         with self._plainly("read"), self._opened("ro", READ_PATIENCE) as connection:
-            if schema.unapplied(connection, self.path):
+            if tables.unapplied(connection, self.path):
                 raise HeadgateError(f"`{self.path}` is from an older Headgate: start the proxy once to bring it up")
             yield connection
 
@@ -145,14 +146,14 @@ class IdentityStore:
     def _writing(self) -> Generator[sqlite3.Connection]:
         """One transaction; whoever waits for the lock sees what the other has written."""
         with self._plainly("written"), self._opened("rw", WRITE_PATIENCE) as connection:
-            schema.prepare(connection, self.path)
-            with schema.immediate(connection):
+            tables.prepare(connection, self.path)
+            with immediate(connection):
                 yield connection
 
     def _opened(self, mode: str, patience: float) -> AbstractContextManager[sqlite3.Connection]:
         if not self.path.is_file():
             raise HeadgateError(f"there is no state at `{self.path}`: name the state folder of a proxy that ran")
-        return schema.opened(self.path, mode=mode, busy_timeout=patience)
+        return tables.opened(self.path, mode=mode, busy_timeout=patience)
 
     @contextmanager
     def _plainly(self, done: str) -> Generator[None]:

@@ -29,6 +29,7 @@ class Trust:
 
     def __init__(self, state: Path) -> None:
         self._state, self._store = state, IdentityStore(state)
+        self._base = Path.cwd()  # as it is now: a deployment may take the folder away under a running proxy
         self._signers: dict[tuple[str, ...], AssertionKeys] = {}
         self.development: DevelopmentKey | None = None
         self.keys = KeyRing(time.time)
@@ -50,7 +51,7 @@ class Trust:
         if self.development is None and any(provider.preset == DEVELOPMENT for provider in rules.providers):
             self.development = DevelopmentKey.open(self._state)
         if rules.forward:
-            self._signers[rules.forward.keys] = AssertionKeys.open(rules.forward.keys, os.environ, Path.cwd())
+            self._signers[rules.forward.keys] = AssertionKeys.open(rules.forward.keys, os.environ, self._base)
         if rules.releases:
             self._accept(rules.releases)
 
