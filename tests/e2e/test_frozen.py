@@ -98,6 +98,21 @@ def test_a_body_limit_may_not_be_raised(attempt: Start) -> None:
     assert problem == "option `body_size_limit` may be lowered from 16m, not raised or switched off"
 
 
+@pytest.mark.parametrize("door", ["mitmdump", "headgate run", "headgate web"])
+def test_a_misspelt_option_of_ours_is_not_passed_over(attempt: Start, door: str) -> None:
+    """mitmproxy would start without a word, here under other rules than the ones that were meant."""
+    (problem,) = refused(attempt("--set", "headgate_rule=elsewhere", door=door))
+    assert problem == "option `headgate_rule` is unknown; accepted: headgate_rules"
+
+
+@pytest.mark.parametrize("words", [("reverse:http://127.0.0.1:9",), ("~d example.org", "--listen-port")])
+def test_what_was_meant_as_an_option_is_no_filter(attempt: Start, words: tuple[str, ...]) -> None:
+    proxy = attempt(*words, door="headgate run")
+    assert proxy.wait() == 2, proxy.output.text
+    assert "would be part of a filter expression" in proxy.output.text
+    assert "listening" not in proxy.output.text
+
+
 def test_a_client_s_signature_stays_worth_something(attempt: Start) -> None:
     asked = ("ciphers_client=@SECLEVEL=0:ALL", "request_client_cert=true")
     assert refused(attempt(*(word for option in asked for word in ("--set", option)))) == [

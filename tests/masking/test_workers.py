@@ -48,11 +48,12 @@ def with_fakes(log: Path) -> Callable[..., None]:
         count: int = 1,
         deadline: float = PATIENCE,
         waiting: int = 64,
+        cold: float = PATIENCE,
     ) -> None:
         log.with_suffix(".script").write_text("\n".join(script))
 
         async def around() -> None:
-            workers = Workers(count, deadline, waiting, [sys.executable, str(FAKE), str(log)])
+            workers = Workers(count, deadline, waiting, [sys.executable, str(FAKE), str(log)], cold)
             await workers.start()
             try:
                 await test(workers)
@@ -136,17 +137,44 @@ def test_a_job_waits_no_longer_than_its_deadline_for_a_worker(with_fakes: Callab
     async def test(workers: Workers) -> None:
         assert await _outcome(workers, "/fine") == "masking-too-slow"
 
-    with_fakes(test, script=("hang",), deadline=0.5)
+    with_fakes(test, script=("hang",), deadline=0.5, cold=0.2)
 
 
 def test_a_command_that_does_not_exist_refuses_every_job() -> None:
     async def test() -> None:
-        workers = Workers(1, 0.5, command=["/nonexistent/worker"])
+        workers = Workers(1, 0.5, command=["/nonexistent/worker"], cold=0.2)
         await workers.start()
         assert await _outcome(workers, "/fine") == "masking-too-slow"
         await workers.stop()
 
     asyncio.run(test())
+
+
+def test_the_first_jobs_wait_for_the_first_process(with_fakes: Callable[..., None]) -> None:
+    """Several processes die before one is ready: that takes longer than a job may."""
+
+    async def test(workers: Workers) -> None:
+        assert await _outcome(workers, "/fine") == "/fine"
+
+    with_fakes(test, script=("die", "die", "die", "die"), deadline=1.0)
+
+
+def test_only_so_many_wait_for_the_first_process(with_fakes: Callable[..., None]) -> None:
+    async def test(workers: Workers) -> None:
+        outcomes = await asyncio.gather(*(_outcome(workers, f"/{number}") for number in range(3)))
+        assert outcomes == ["masking-too-slow", "masking-busy", "masking-busy"]
+
+    with_fakes(test, script=("hang",), waiting=1, cold=0.2)
+
+
+def test_who_waits_for_the_first_process_is_told_that_there_will_be_none(with_fakes: Callable[..., None]) -> None:
+    async def test(workers: Workers) -> None:
+        waiting = asyncio.create_task(_outcome(workers, "/fine"))
+        await asyncio.sleep(0)
+        await workers.stop()
+        assert await waiting == "masking-not-running"
+
+    with_fakes(test, script=("hang",))
 
 
 def test_the_queue_has_an_end(with_fakes: Callable[..., None]) -> None:

@@ -208,8 +208,10 @@ def _caller(case: Case) -> Finding:
     values = {name: next((value for value in found if value not in (None, "")), None) for name, found in read.items()}
     found = "; ".join(f"{name}: {shown(value)}" for name, value in values.items() if value is not None)
     where = "; ".join(f"{name}: {' or '.join(map(path, places))}" for name, places in mapped.items())
-    kind = f"; kind: {case.principal.kind.value}" if case.principal else ""
-    return Finding(found + kind, f"an id and a kind, all well-formed ({where})")
+    if case.principal:
+        runs = ", ".join(sorted(case.principal.environments)) or "none, so no target of one can be reached"
+        found += f"; kind: {case.principal.kind.value}; environment: {runs}"
+    return Finding(found, f"an id and a kind, all well-formed ({where})")
 
 
 JUDGED: Mapping[str, Callable[[Case], Finding]] = {

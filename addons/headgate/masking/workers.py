@@ -1,6 +1,7 @@
 """Processes that mask, and the rule that they can fail, hang or die without anything passing unmasked.
 
-A job has one deadline, from the moment it is handed in. A worker that is not done by then, that dies, or that answers
+A job has one deadline, from the moment it is handed in; before it, the first jobs wait for the first process, which has
+Presidio to import. A worker that is not done by then, that dies, or that answers
 what is no result, is killed; its job ends in CannotMask, and another process takes its place, after a pause that
 grows while none gets anything done. Jobs wait in a queue of bounded length.
 """
@@ -26,6 +27,9 @@ from headgate.masking.worker import READY
 COUNT = 2
 DEADLINE = 5.0
 WAITING = 64
+COLD = 20.0
+"""Seconds for which jobs wait until any process has been ready for the first time."""
+
 START = 60.0
 """Seconds until a new process must be ready; importing Presidio takes two on an idle machine."""
 
@@ -73,15 +77,17 @@ class Workers:
         deadline: float = DEADLINE,
         waiting: int = WAITING,
         command: Sequence[str] | None = None,
+        cold: float = COLD,
     ) -> None:
-        self._count, self._waiting = count, waiting
+        self._count, self._waiting, self._cold = count, waiting, cold
+        self._early = 0  # jobs that wait for the first process
         self.deadline = deadline
         self._command = command
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start the processes without waiting for them; jobs may be handed in at once."""
-        self._numbers = count(1)
+        self._numbers, self._warm = count(1), asyncio.Event()
         self._tickets: asyncio.Queue[_Ticket] = asyncio.Queue(self._waiting)
         self._tasks = [asyncio.create_task(self._serve()) for _ in range(self._count)]
 
@@ -89,6 +95,7 @@ class Workers:
         """End the processes; whoever still waits is told so."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
+            self._warm.set()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         while tasks and not self._tickets.empty():
@@ -96,6 +103,8 @@ class Workers:
 
     async def run(self, job: Job) -> Done:
         """CannotMask when there is no result in time."""
+        if self._tasks and not self._warm.is_set():
+            await self._first_process()
         if not self._tasks:
             raise CannotMask(STOPPED)
         deadline = asyncio.get_running_loop().time() + self.deadline
@@ -111,6 +120,18 @@ class Workers:
         if isinstance(outcome, str):
             raise CannotMask(outcome)
         return outcome
+
+    async def _first_process(self) -> None:
+        if self._early >= self._waiting:
+            raise CannotMask(BUSY)
+        self._early += 1
+        try:
+            async with asyncio.timeout(self._cold):
+                await self._warm.wait()
+        except TimeoutError:
+            raise CannotMask(TOO_SLOW) from None
+        finally:
+            self._early -= 1
 
     async def _serve(self) -> None:
         """Keep one process running for as long as the pool does."""
@@ -128,6 +149,7 @@ class Workers:
             return False
         try:
             await worker.ready()
+            self._warm.set()
             while await self._attend(worker, await self._tickets.get()):
                 pass
         except (OSError, EOFError, Garbled):

@@ -10,6 +10,10 @@ from mitmproxy.proxy.layers.http import _http1, _http2, _http3
 from mitmproxy.proxy.layers.http._base import format_error
 
 QUOTED = re.compile(r"""(?<!\w)(?:bytearray\(b|b)?(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?)\)?""", re.DOTALL)
+LONGEST = 4096
+"""Characters of a message that are looked at: mitmproxy puts all that a client has sent into some, gigabytes of it,
+and searching costs many times that in memory."""
+
 QUERY = re.compile(r"\?\S*")
 REASON = re.compile(r"(refused HTTP CONNECT request: \d+).*", re.DOTALL)
 TALKATIVE = (
@@ -37,7 +41,7 @@ def describe(error: BaseException) -> str:
 
 def without_quotes(text: str) -> str:
     """`text` with all that stands in quotes left out: messages name what they quote that way."""
-    return QUOTED.sub("[withheld]", text)
+    return QUOTED.sub("[withheld]", text[:LONGEST])  # where that cuts a quotation, the rest of it has no end
 
 
 def error_text(text: str) -> str:

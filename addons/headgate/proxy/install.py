@@ -9,11 +9,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
+from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.web.master import WebMaster
 
@@ -81,6 +83,7 @@ class Headgate:
         if differences := list(internals.differences(self._master.addons)):
             raise HeadgateError("\n".join(differences))
         frozen, problems = freeze(options)
+        problems += _misspelt(options)
         if problems:
             raise HeadgateError("\n".join(problems))
         settings = Settings(
@@ -109,6 +112,16 @@ class Headgate:
         if not isinstance(proxyserver, Proxyserver):
             raise HeadgateError("this mitmproxy has no proxy server to guard")
         return proxyserver
+
+
+def _misspelt(options: Options) -> list[str]:
+    """Options that begin like ours and are none: without a word, mitmproxy would go on without them."""
+    ours = [name for name in options.keys() if name.startswith("headgate_")]  # noqa: SIM118 - not a mapping
+    return [
+        f"option `{name[:60]}` is unknown; accepted: {', '.join(get_close_matches(name, ours, 1) or ours)}"
+        for name in options.deferred
+        if name.startswith("headgate")
+    ]
 
 
 def install(master: Master) -> Headgate:

@@ -1,5 +1,6 @@
 """mitmdump and mitmweb as `headgate run` and `headgate web` start them: guarded before they open a port."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from mitmproxy.tools.main import run
 from mitmproxy.tools.web.master import WebMaster
 
 from headgate.proxy.install import install, start
+
+MODES = ("reverse", "regular", "upstream", "transparent", "socks5", "dns", "wireguard", "local", "tun")
 
 
 class GuardedDumpMaster(DumpMaster):
@@ -55,6 +58,13 @@ def run_web(arguments: Sequence[str]) -> None:
 
 def _filters(arguments: Any) -> dict[str, str]:
     """mitmdump's trailing filter expression: what is shown and saved."""
+    for word in arguments.filter_args:
+        if word.startswith("--") or word.partition(":")[0] in MODES:
+            meant = f"--mode {word}" if word.partition(":")[0] in MODES else f"{word} before the filter"
+            sys.stderr.write(
+                f"headgate: `{word[:80]}` would be part of a filter expression; did you mean `{meant[:80]}`?\n"
+            )
+            raise SystemExit(2)
     expression = " ".join(arguments.filter_args)
     names = ("save_stream_filter", "readfile_filter", "dumper_filter")
     return dict.fromkeys(names, expression) if expression else {}
