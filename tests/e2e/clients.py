@@ -62,7 +62,7 @@ def environment(proxy: Proxy, token: str | None) -> dict[str, str]:
     """
     address = proxy.url.replace("//", f"//token:{token}@") if token else proxy.url
     authority = str(proxy.folder / "conf/mitmproxy-ca-cert.pem")
-    trusting = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
+    trusting = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
     return {
         **{name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP") if name in os.environ},
         "HOME": str(proxy.folder),

@@ -153,6 +153,18 @@ def test_a_rotated_key_drops_nobody(start: Any, setting: Setting) -> None:
     assert ask(proxy, setting.token()).status_code == 200
 
 
+def test_a_long_body_does_not_wait_for_a_key(start: Any, setting: Setting, upstream: Upstream) -> None:
+    """Nobody has proven anything yet, and what it sends would pile up."""
+    proxy, rotated = start(), Key("second")
+    assert ask(proxy, setting.token()).status_code == 200
+    setting.publish(setting.key, rotated)
+    headers = {"Authorization": f"Bearer {setting.token(rotated, scope='pay')}"}
+    refused = proxy.request("POST", "/payments", token=None, headers=headers, content=b"x" * 100_000)
+    assert (refused.status_code, refused.json()["reason"]) == (401, "unknown-key")
+    assert proxy.request("POST", "/payments", token=None, headers=headers, content=b"x" * 1000).status_code == 200
+    assert upstream.paths() == ["GET /things", "POST /payments"]
+
+
 def test_a_withdrawn_key_and_a_made_up_one_are_refused(start: Any, setting: Setting, upstream: Upstream) -> None:
     proxy = start()
     withdrawn, rotated = setting.key, Key("second")

@@ -28,6 +28,10 @@ from headgate.identity.replays import Replays
 from headgate.identity.revocations import Revocations
 from headgate.model import Exchange, Principal, Refusal, Request, guard_error, malformed, unauthenticated
 
+BRIEF = 64 * 1024
+BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "CONNECT"))
+"""A request waits for a key only if its body is of no more bytes than this, or if its method has none as a rule."""
+
 KEY_PATIENCE = 4.0
 """Seconds a request waits for a key that its token names and that has not been fetched yet."""
 
@@ -160,8 +164,10 @@ class Identity:
 
     def _identify(self, call: Call, accept: "Accept") -> Awaitable[None] | None:
         caller = self._caller(call)
-        if isinstance(caller, KeyWanted) and (arrival := self._keys.arrival(caller.provider, caller.kid)):
-            return self._identify_later(arrival, call, accept)
+        if isinstance(caller, KeyWanted):
+            arrival = self._keys.arrival(caller.provider, caller.kid)
+            if arrival is not None and _is_brief(call.request):
+                return self._identify_later(arrival, call, accept)
         _settle(call, caller, accept)
         return None
 
@@ -230,6 +236,14 @@ def _settle(call: Call, caller: Principal | Rejected, accept: Accept) -> None:
         return
     call.exchange.principal = caller
     accept(call)
+
+
+def _is_brief(request: Request) -> bool:
+    """Whether little would pile up while the request waits: nothing has been proven yet."""
+    lengths = request.values("content-length")
+    if lengths:
+        return int(lengths[0]) <= BRIEF
+    return not request.values("transfer-encoding") and request.method in BODILESS
 
 
 def _lead(call: Call) -> None:

@@ -26,6 +26,7 @@ from headgate.proxy.faults import quiet_logs, quiet_pages
 from headgate.proxy.frozen import Frozen, freeze, refuse_changes
 from headgate.proxy.guard import Guard
 from headgate.proxy.handshakes import read_or_refuse
+from headgate.proxy.heads import limit_heads
 from headgate.proxy.runtime import Runtime, Settings
 from headgate.proxy.web import install_window
 
@@ -136,6 +137,7 @@ def install(master: Master) -> Headgate:
     quiet_logs()
     quiet_pages()
     read_or_refuse()
+    limit_heads()
     return headgate
 
 

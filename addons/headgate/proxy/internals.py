@@ -16,6 +16,7 @@ from mitmproxy.master import Master
 from mitmproxy.net.tls import create_client_proxy_context
 from mitmproxy.proxy import mode_servers, server
 from mitmproxy.proxy.layers import http, tls
+from mitmproxy.proxy.layers.http import _http1
 
 VERSION = "12.2.3"
 
@@ -52,6 +53,8 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
     "ConnectionHandler.hook_task": server.ConnectionHandler.hook_task,
     "ConnectionHandler.open_connection": server.ConnectionHandler.open_connection,
     "HttpStream": http.HttpStream,
+    "Http1Connection": _http1.Http1Connection,
+    "Http1Server": _http1.Http1Server,
     "Master.run": Master.run,
     "TLSLayer.start_tls": tls.TLSLayer.start_tls,
     "TLSLayer.receive_handshake_data": tls.TLSLayer.receive_handshake_data,
@@ -61,7 +64,7 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
 }
 """The code whose order of steps the guard relies on."""
 
-DIGEST = "5bab9a317b9d1099be4428fe41c69c8dd6d57c38f15bd7361c155ec74b0ec43d"
+DIGEST = "0537bcfb2efdffd2f5814429ced61841e06a417be11b1fdfaa8bc043e33c8fed"
 """SHA-256 over the sources above, of mitmproxy 12.2.3."""
 
 
