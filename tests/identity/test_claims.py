@@ -233,3 +233,13 @@ def test_any_claims_make_a_caller_or_a_reason(claims: dict[str, Any]) -> None:
     for known in (NAMED, everything):
         found = ask(known, claims)
         assert isinstance(found, Reason) or (isinstance(found, Principal) and found.id)
+
+
+def test_where_the_rules_say_the_environment_no_claim_does() -> None:
+    """A table in which no row matches leaves it unknown, though the preset would read a claim."""
+    known = mapped({"id": ("sub",), "environment": ("env",)}, environments=(Row(conditions(ns=("prod",)), "prod"),))
+    found = {ns: ask(known, {"sub": "ana", "env": "staging", "ns": ns}) for ns in ("prod", "other")}
+    assert [principal.environments for principal in found.values() if isinstance(principal, Principal)] == [
+        frozenset({"prod"}),
+        frozenset(),
+    ]

@@ -153,8 +153,10 @@ def _named(session: str | None, principal: str | None, jti: str | None, provider
     before, slash, after = value.partition("/")
     if kind == "principal" and provider is None and slash and PROVIDER.match(before):
         provider, value = before, after
-    if kind == "token" and JWT.match(value):
-        raise click.BadParameter("that is a token, not its id; accepted: its claim `jti`", param_hint="--token")
+    if JWT.match(value):
+        claim = {"session": "sid", "principal": "sub", "token": "jti"}[kind]
+        message = f"that is a token, and would be kept and shown; accepted: what its claim `{claim}` says"
+        raise click.BadParameter(message, param_hint=f"--{kind}")
     if not value or not _is_plain(value):
         raise click.BadParameter("accepted: an id, without control characters", param_hint=f"--{kind}")
     return Named(kind, None if provider == "*" else provider, value)

@@ -128,7 +128,10 @@ class Mapped:
         kind = Kind.AGENT if actor else first_match(self.kinds, claims)
         if kind is None:
             return Reason.KIND_UNKNOWN
-        environment = first_match(self.environments, claims)
+        environments = found.get("environment", frozenset())
+        if self.environments:  # the rules say where it runs: no claim does then
+            environment = first_match(self.environments, claims)
+            environments = frozenset((environment,)) if environment else frozenset()
         return Principal(
             id=actor or subject,
             kind=kind,
@@ -137,7 +140,7 @@ class Mapped:
             email=found.get("email"),
             owner=subject if actor else None,
             person=found.get("person"),
-            environments=frozenset((environment,)) if environment else found.get("environment", frozenset()),
+            environments=environments,
             audiences=audiences,
             workload=_workload(found),
             session=Session(found.get("session.id"), found.get("session.scopes", frozenset()), _began(claims)),

@@ -109,6 +109,17 @@ class ProviderSpec(Section):
     role: Literal["principal", "workload"] = Field("principal", alias="as")
 
 
+OWNERS = {
+    "github-actions": frozenset(
+        (name,)
+        for name in ("repository", "repository_id", "repository_owner", "repository_owner_id", "enterprise_id", "sub")
+    ),
+    "gitlab": frozenset(
+        (name,) for name in ("project_path", "project_id", "namespace_path", "namespace_id", "sub", "user_id")
+    ),
+}
+"""Claims of a public issuer that say whose job it is."""
+
 ONLY_WITH = {"signers": "signers", "ca": "ca"}
 """Keys that only the presets which name them know."""
 
@@ -127,6 +138,7 @@ def compile_provider(spec: ProviderSpec, folder: Path, at: Where) -> tuple[Provi
     """The provider and the files it was read from, or what is wrong with it; `at` is where it stands."""
     preset = PRESETS[spec.preset]
     problems = [*_shape(spec, preset, at), *_forms(spec, preset, at), *_tables(spec, at), *_times(spec, preset, at)]
+    problems += [] if problems else _open_to_all(spec, at)
     files: list[Path] = []
     keys, authority = KeySource(), None
     try:
@@ -177,6 +189,16 @@ def _forms(spec: ProviderSpec, preset: Preset, at: Where) -> Iterator[tuple[Wher
                 (*at, "algorithms", index),
                 f"preset `{spec.preset}` never signs with `{algorithm}`; accepted: {accepted}",
             )
+
+
+def _open_to_all(spec: ProviderSpec, at: Where) -> Iterator[tuple[Where, str]]:
+    """Issuers that give tokens for any audience to whoever asks, believed without saying whose count."""
+    public = PRESETS["github-actions"].issuer_form
+    if spec.preset == "oidc" and public and public.pattern.match(spec.issuer or ""):
+        yield (*at, "preset"), "anybody can get a token of this issuer; accepted: preset `github-actions`"
+    if spec.preset in OWNERS and spec.require and not OWNERS[spec.preset] & {pointer(path) for path in spec.require}:
+        accepted = ", ".join(f"`/{name}`" for (name,) in sorted(OWNERS[spec.preset]))
+        yield (*at, "require"), f"anybody can get a token with these claims; accepted: one of {accepted} as well"
 
 
 def _unlike(texts: tuple[str, ...], form: Form | None, where: Callable[[int], Where]) -> Iterator[tuple[Where, str]]:

@@ -58,6 +58,7 @@ class Runtime:
     ) -> None:
         self._settings, self._proxyserver, self._options, self._frozen = settings, proxyserver, options, frozen
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False  # whether one of them has ended by failing
         self._trust = Trust(settings.state)
         self._active = ActiveBundle(settings.rules, prepare=self._trust.prepare)
         self._active.load_now(before=self._trust.open)
@@ -113,7 +114,7 @@ class Runtime:
         """What the admin listener tells of this proxy."""
         return Status(
             bundle=lambda: self._active.current,
-            degraded=lambda: "rules-refused" if self._active.problem else None,
+            degraded=self._degraded,
             keys_missing=lambda: bool(self._trust.keys.missing()),
             jwks=self._jwks,
         )
@@ -129,6 +130,12 @@ class Runtime:
             signer=self._trust.signer,
             certificates=guard.handshakes.of,
         )
+
+    def _degraded(self) -> str | None:
+        """What is not as its operators want it, though it guards on."""
+        if self._stopped:
+            return "background-task-stopped"
+        return "rules-refused" if self._active.problem else None
 
     def _own_ports(self) -> frozenset[int]:
         return ports(self._proxyserver, self._options, self._admin.address.port if self._admin else None)
@@ -154,6 +161,7 @@ class Runtime:
             self._tasks.discard(task)
             error = None if task.cancelled() else task.exception()
             if error:
+                self._stopped = True
                 log.error("%s has stopped: %s", name, describe(error))
 
         task = asyncio.get_running_loop().create_task(work, name=f"headgate: {name}")
