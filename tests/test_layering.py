@@ -18,9 +18,9 @@ TESTS = Path(__file__).parent
 ADDONS = TESTS.parent / "addons"
 
 VALUES = {"errors", "model"}
-SHARED = VALUES | {"match", "schema"}
+SHARED = VALUES | {"match", "schema", "bundled"}
 GUARDRAILS = {"identity", "policy", "approval", "masking", "capture", "audit"}
-COMPOSED = VALUES | GUARDRAILS | {"match", "bundle"}
+COMPOSED = SHARED | GUARDRAILS | {"bundle"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "headgate": set(),
@@ -28,8 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "match": VALUES,
     "schema": {"errors"},
+    "bundled": set(),
     **dict.fromkeys(GUARDRAILS, SHARED),
-    "bundle": VALUES | {"match"},
+    "bundle": SHARED,
     "proxy": COMPOSED | {"replay", "admin"},
     "replay": COMPOSED | {"proxy"},
     "admin": COMPOSED,
@@ -54,7 +55,7 @@ NO_CHANCE = {"secrets.compare_digest"}
 SEES_FLOWS = {"headgate.replay.runner"}
 """Beyond addon.py and proxy/: where flows are read from disk or written to it."""
 
-QUICK = VALUES | {"cli", "headgate"}
+QUICK = VALUES | {"cli", "headgate", "bundled"}
 SLOW = {"presidio_analyzer", "mitmproxy", "spacy"}
 """What cli/ may import at once of ours, and may not of others."""
 

@@ -81,13 +81,35 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class PathRules:
+    """What an upstream is known to read in one way only, so that its paths may have it.
+
+    `merge_slashes`: `//` is `/`. `fold_case`: upper and lower case are the same. `encoded_slash`: `%2F` is no separator.
+    `parameters`: `;` is an ordinary character.
+    """
+
+    merge_slashes: bool = False
+    fold_case: bool = False
+    encoded_slash: bool = False
+    parameters: bool = False
+
+
+STRICT = PathRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """A system behind the proxy, as targets.yaml names it."""
+    """A system behind the proxy, as targets.yaml names it.
+
+    `observe`: what policy says of its requests is recorded, and not enforced.
+    """
 
     name: str
     environment: str | None = None
     tags: frozenset[str] = frozenset()
     audiences: frozenset[str] = frozenset()
+    observe: bool = False
+    paths: PathRules = STRICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +146,54 @@ class RuleRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Shaping:
+    """How an allowed request is changed before it goes on: `set_headers` are (name, value), names in lower case."""
+
+    set_headers: Headers = ()
+    remove_headers: frozenset[str] = frozenset()
+    remove_query: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.set_headers or self.remove_headers or self.remove_query)
+
+
+UNSHAPED = Shaping()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """What a limit said of one request: `remaining` requests may follow at once; `enforced` is false in shadow mode."""
+
+    id: str
+    remaining: int
+    exhausted: bool = False
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What policy says of one request, and which rules made it say so.
 
-    `reason` is a stable kebab-case string; `message` is the operator's own text for the caller.
+    `reason` is a stable kebab-case string; `message` is the operator's own text for the caller. `shadow` are the rules
+    in shadow mode that apply, and `shadow_effect` is what the answer would be if they were enforced (None: no other).
+    `errors` are the ids of rules whose `when` failed. Where `observed`, the answer is recorded and not enforced.
     """
 
     effect: Effect
     reason: str
     rules: tuple[RuleRef, ...] = ()
     message: str | None = None
+    shadow: tuple[RuleRef, ...] = ()
+    shadow_effect: Effect | None = None
+    errors: tuple[str, ...] = ()
+    observed: bool = False
+    limits: tuple[LimitUse, ...] = ()
+    violations: tuple[str, ...] = ()  # JSON Pointers to what the target's description of its requests does not accept
+    shaping: Shaping = UNSHAPED
+
+    @property
+    def lets_pass(self) -> bool:
+        return self.effect is Effect.ALLOW or self.observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +210,8 @@ class Refusal:
     reason: str
     message: str | None = None
     rule: str | None = None
+    details: tuple[tuple[str, Any], ...] = field(default=(), hash=False)  # further members of the problem
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def malformed(reason: str) -> Refusal:
@@ -162,6 +224,20 @@ def unauthenticated(reason: str) -> Refusal:
 
 def denied(reason: str, message: str | None = None, rule: str | None = None) -> Refusal:
     return Refusal(403, "denied", "the request is not allowed", reason, message, rule)
+
+
+def approval_required(reason: str, message: str | None = None, rule: str | None = None) -> Refusal:
+    return Refusal(403, "approval-required", "the request needs a person's approval", reason, message, rule)
+
+
+def invalid(reason: str, details: tuple[tuple[str, Any], ...]) -> Refusal:
+    return Refusal(
+        422, "invalid-request", "the request does not fit the description of its target", reason, None, None, details
+    )
+
+
+def rate_limited(reason: str, message: str | None, rule: str, headers: tuple[tuple[str, str], ...]) -> Refusal:
+    return Refusal(429, "rate-limited", "too many requests", reason, message, rule, (), headers)
 
 
 def withheld(reason: str) -> Refusal:

@@ -97,7 +97,7 @@ def opened_list(file: Path, data: bytes, keys: "Sequence[PublicKey] | None") -> 
 
 def contents_of(file: Path) -> bytes:
     """The bytes of a file no longer than the proxy would read it."""
-    from headgate.identity.bundled import Unusable, contents
+    from headgate.bundled import Unusable, contents
 
     try:
         return contents(file.parent, file.name)

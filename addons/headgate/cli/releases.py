@@ -71,7 +71,7 @@ def sign(file: Path, key: Path, out: Path, force: bool, as_json: bool) -> None:
     headgate releases sign releases.yaml --key release.pem --out rules/releases.dsse.json
     """
     from headgate.identity import dsse
-    from headgate.identity.bundled import MAX_FILE
+    from headgate.bundled import MAX_FILE
 
     payload, listed = prepared_list(file)
     private = dsse.private_key(key)
@@ -158,7 +158,7 @@ def pods(file: str) -> None:
     \b
     kubectl get pods -A -o json | headgate releases pods > rules/pods.json
     """
-    from headgate.identity.bundled import MAX_FILE
+    from headgate.bundled import MAX_FILE
     from headgate.identity.pods import parse_pods
     from headgate.identity.releases import told
 

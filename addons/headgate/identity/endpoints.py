@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from headgate.identity.bundled import Unusable, contents, located
+from headgate.bundled import Unusable, contents, located
 from headgate.identity.certificates import Authorities, authorities
 from headgate.identity.jwks import KeysError, parse_jwks
 from headgate.identity.presets import GOV_CLOUD_KEYS, REGION_OF, Preset

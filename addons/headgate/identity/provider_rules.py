@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from headgate.identity.bundled import Unusable
+from headgate.bundled import Unusable
 from headgate.identity.certificates import Authorities
 from headgate.identity.claims import Conditions, Mapped, Row
 from headgate.identity.endpoints import authorities_of, keys_of, region_of

@@ -1,4 +1,4 @@
-"""Files that identity.yaml names: inside the bundle's folder, regular, and of limited size."""
+"""Files that the rules name: inside the bundle's folder, regular, and of limited size."""
 
 import errno
 import os
