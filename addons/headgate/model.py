@@ -292,7 +292,9 @@ class Exchange:
     request: Request | None = None  # identity: hygiene has passed
     principal: Principal | None = None  # identity
     target: Target | None = None  # policy
-    decision: Decision | None = None  # policy
+    signals: frozenset[str] | None = None  # policy: those set when the request came
+    limits_due: Any = ()  # policy: what is to be spent if the request goes on
+    decision: Decision | None = None  # policy: none yet, if it depends on the body
     refusal: Refusal | None = None  # whoever refuses first; the guard stops there
     withheld: Any = None  # the guard: the upstream's response (mitmproxy.http.Response), kept away from every addon
     masks: tuple[MaskCount, ...] = ()  # masking

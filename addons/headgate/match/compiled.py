@@ -6,7 +6,9 @@ needs to know.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Protocol
 
 from headgate.match.conditions import Condition, Test, all_of, any_of, claim, max_age, shared, text, verified
 from headgate.match.facts import READS, Dimension, Facts, Subject, Value
@@ -16,18 +18,45 @@ from headgate.match.pointers import pointer
 from headgate.match.spec import AllOf, AllOfScopes, MatchSpec, PrincipalSpec, SessionSpec, TargetSpec, WorkloadSpec
 
 
+class Evaluated(Protocol):
+    """What a `when:` came to; `error` says in a short text without values why it could not be evaluated."""
+
+    @property
+    def value(self) -> bool | None: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+class Expression(Protocol):
+    """A compiled `when:`."""
+
+    @property
+    def reads_body(self) -> bool: ...
+    def test(self, facts: Facts, path_params: Mapping[str, str]) -> Evaluated: ...
+
+
+NO_PARAMS: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One compiled `match:`; all its tests must hold. `fixed` says what it demands exactly."""
+    """One compiled `match:` with its `when:`; all its tests must hold. `fixed` says what it demands exactly.
+
+    `conditions` are what the tests were made of, for explaining; `reads_body` says whether any looks at the body.
+    """
 
     tests: tuple[Test, ...]
     fixed: Mapping[Dimension, frozenset[Value]]
+    conditions: tuple[Condition, ...] = ()
+    when: Expression | None = None
+    templates: tuple[PathTemplate, ...] = ()
+    reads_body: bool = False
 
     def holds(self, subject: Subject) -> bool | None:
         return self.test(Facts(subject))
 
     def test(self, facts: Facts) -> bool | None:
-        """Kleene's `and`: false wins over unknown, unknown over true."""
+        """Kleene's `and`: false wins over unknown, unknown over true. `when` is asked only where all else holds."""
         result: bool | None = True
         for test in self.tests:
             holds = test(facts)
@@ -35,12 +64,34 @@ class Matcher:
                 return False
             if holds is None:
                 result = None
+        if result and self.when is not None:
+            return self.when.test(facts, self.path_params(facts)).value
         return result
 
+    def error(self, facts: Facts) -> str | None:
+        """Why `when` could not be evaluated, for a request for which all else holds; a short text without values."""
+        if self.when is None or any(not test(facts) for test in self.tests):
+            return None
+        return self.when.test(facts, self.path_params(facts)).error
 
-def compile_match(spec: MatchSpec, *, widen: bool) -> Matcher:
+    def path_params(self, facts: Facts) -> Mapping[str, str]:
+        """What the variables of the path stand for: of the first template that matches, a trailing slash left out."""
+        if not self.templates:
+            return NO_PARAMS
+        segments = facts.segments
+        for tried in (segments, segments[:-1]) if segments and not segments[-1] else (segments,):
+            for template in self.templates:
+                matched = template.folded() if facts.folded else template
+                if matched.matches(tried):
+                    return matched.params(tried)
+        return NO_PARAMS
+
+
+def compile_match(spec: MatchSpec, *, widen: bool, when: Expression | None = None) -> Matcher:
     """`widen` is for rules that forbid or hide: the path holds with a trailing slash too, the method in any case."""
-    return _compile(spec, widen=widen, absent=False)
+    matcher = _compile(spec, widen=widen, absent=False)
+    reads_body = matcher.reads_body or (when is not None and when.reads_body)
+    return replace(matcher, when=when, reads_body=reads_body)
 
 
 def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
@@ -59,7 +110,10 @@ def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
         conditions.append(_not(_compile(spec.not_, widen=not widen, absent=None)))
     fixed = {c.dimension: c.values for c in conditions if c.dimension is not None and c.values is not None}
     tests = dict.fromkeys(condition.test for condition in conditions)  # several segments share the test of their path
-    return Matcher(tuple(tests), fixed)
+    explained = tuple({condition.test: condition for condition in reversed(conditions)}.values())[::-1]
+    templates = tuple(PathTemplate.parse(text) for text in spec.path or ())
+    reads_body = any(condition.reads_body for condition in conditions)
+    return Matcher(tuple(tests), fixed, explained, None, templates, reads_body)
 
 
 def _not(inner: Matcher) -> Condition:
@@ -67,7 +121,7 @@ def _not(inner: Matcher) -> Condition:
         holds = inner.test(facts)
         return None if holds is None else not holds
 
-    return Condition(test)
+    return Condition(test, "not", inner=inner, reads_body=inner.reads_body, location=("not",))
 
 
 @shared
@@ -78,56 +132,71 @@ def _method(methods: tuple[str, ...], widen: bool) -> Condition:
         method = facts.method
         return method in wanted or (write and method not in READS) or (widen and method.upper() in wanted)
 
-    return Condition(test, "method", frozenset(methods))
+    return Condition(
+        test, "method", methods, lambda facts: facts.method, "method", frozenset(methods), location=("method",)
+    )
 
 
 def _path(texts: tuple[str, ...], widen: bool) -> Iterator[Condition]:
     """One test for all templates, and what they demand of each segment that is a literal in all of them."""
-    templates = tuple(PathTemplate.parse(text) for text in texts)
+    plain = tuple(PathTemplate.parse(text) for text in texts)
+    folded = tuple(template.folded() for template in plain)
 
     def test(facts: Facts) -> bool:
-        segments = facts.segments
+        segments, templates = facts.segments, folded if facts.folded else plain
         if any(template.matches(segments) for template in templates):
             return True
         return widen and len(segments) > 1 and not segments[-1] and any(t.matches(segments[:-1]) for t in templates)
 
-    yield Condition(test)
-    for at in range(min(len(template.head) for template in templates)):
-        literals = {template.head[at] for template in templates}
+    condition = Condition(test, "path", texts, lambda facts: facts.request.path, location=("path",))
+    yield condition
+    for at in range(min(len(template.head) for template in plain)):
+        literals = {template.head[at] for template in (*plain, *folded)}
         if None not in literals:
-            yield Condition(test, at, frozenset(literal for literal in literals if literal is not None))
+            demanded = frozenset(literal for literal in literals if literal is not None)
+            yield condition._replace(dimension=at, values=demanded)
 
 
 @shared
 def _host(patterns: tuple[str, ...]) -> Condition:
     wanted = frozenset(patterns)
-    return Condition(lambda facts: not wanted.isdisjoint(host_keys(facts.host)), "host", wanted)
+
+    def test(facts: Facts) -> bool:
+        return not wanted.isdisjoint(host_keys(facts.host))
+
+    return Condition(test, "host", patterns, lambda facts: facts.host, "host", wanted, location=("host",))
 
 
 def _target(spec: tuple[str, ...] | TargetSpec, absent: bool | None) -> Iterator[Condition]:
     if isinstance(spec, tuple):
-        yield any_of("target", spec, absent)
+        yield at(any_of("target", spec, absent), "target")
         return
     if spec.environment is not None:
-        yield any_of("target.environment", spec.environment, absent)
+        yield at(any_of("target.environment", spec.environment, absent), "target", "environment")
     if spec.tags is not None:
-        yield any_of("target.tags", spec.tags, absent)
+        yield at(any_of("target.tags", spec.tags, absent), "target", "tags")
 
 
 def _principal(spec: PrincipalSpec, widen: bool, absent: bool | None) -> Iterator[Condition]:
     for name in ("kind", "id", "email", "provider", "owner"):
         if (patterns := getattr(spec, name)) is not None:
-            yield text(f"principal.{name}", patterns, absent)
+            yield at(text(f"principal.{name}", patterns, absent), "principal", name)
     if spec.groups is not None:
-        yield _names("principal.groups", spec.groups, absent)
+        yield at(_names("principal.groups", spec.groups, absent), "principal", "groups")
     if spec.environment is not None:
-        yield any_of("principal.environment", spec.environment, absent)
+        yield at(any_of("principal.environment", spec.environment, absent), "principal", "environment")
     if spec.workload is not None:
         yield from _workload(spec.workload, absent)
     if spec.session is not None:
         yield from _session(spec.session, absent)
     for path, values in (spec.claims or {}).items():
-        yield claim(pointer(path), tuple((type(value), value) for value in values), widen, absent)
+        typed = tuple((type(value), value) for value in values)
+        yield at(claim(pointer(path), typed, widen, absent), "principal", "claims", path)
+
+
+def at(condition: Condition, *location: str | int) -> Condition:
+    """The condition with where it stands; conditions that say the same share their test."""
+    return condition._replace(location=location)
 
 
 def _names(dimension: str, spec: tuple[str, ...] | AllOf | AllOfScopes, absent: bool | None) -> Condition:
@@ -137,13 +206,13 @@ def _names(dimension: str, spec: tuple[str, ...] | AllOf | AllOfScopes, absent: 
 def _workload(spec: WorkloadSpec, absent: bool | None) -> Iterator[Condition]:
     for name in ("name", "version", "commit", "digest", "workflow"):
         if (patterns := getattr(spec, name)) is not None:
-            yield text(f"principal.workload.{name}", patterns, absent)
+            yield at(text(f"principal.workload.{name}", patterns, absent), "principal", "workload", name)
     if spec.verified is not None:
-        yield verified(spec.verified, absent)
+        yield at(verified(spec.verified, absent), "principal", "workload", "verified")
 
 
 def _session(spec: SessionSpec, absent: bool | None) -> Iterator[Condition]:
     if spec.scopes is not None:
-        yield _names("principal.session.scopes", spec.scopes, absent)
+        yield at(_names("principal.session.scopes", spec.scopes, absent), "principal", "session", "scopes")
     if spec.max_age is not None:
-        yield max_age(spec.max_age, absent)
+        yield at(max_age(spec.max_age, absent), "principal", "session", "max_age")

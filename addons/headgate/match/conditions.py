@@ -7,7 +7,7 @@ that is known to have none of them, which is all that an index needs to know.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headgate.match.facts import KEYS, Claim, Dimension, Facts, Value
 from headgate.match.pointers import Pointer
@@ -21,10 +21,26 @@ shared = lru_cache(maxsize=4096)
 """Rules say the same things over and over: tests that are shared stay in the processor's caches."""
 
 
+def nothing(_facts: Facts) -> Any:
+    return None
+
+
 class Condition(NamedTuple):
+    """A test, what an index may know of it (`values` None: it demands no exact value), and what explains it.
+
+    `key` is the condition's name in the rules and `expected` what stands there; `actual` gives what a request has in
+    its place. `location` is the path to it below `match:`. `inner` is what a `not:` negates.
+    """
+
     test: Test
+    key: str = ""
+    expected: Any = None
+    actual: Callable[[Facts], Any] = nothing
     dimension: Dimension | None = None
-    values: frozenset[Value] | None = None  # None: the test demands no exact value
+    values: frozenset[Value] | None = None
+    reads_body: bool = False
+    location: tuple[str | int, ...] = ()
+    inner: Any = None
 
 
 @shared
@@ -40,7 +56,7 @@ def text(dimension: str, patterns: tuple[str, ...], absent: bool | None) -> Cond
             return value in exact or any(glob(value) for glob in globs)
         return absent
 
-    return Condition(test)
+    return Condition(test, dimension, patterns, of(dimension))
 
 
 @shared
@@ -51,7 +67,7 @@ def any_of(dimension: str, names: tuple[str, ...], absent: bool | None) -> Condi
         values = values_of(facts)
         return not wanted.isdisjoint(values) if values else absent
 
-    return Condition(test, dimension, wanted)
+    return Condition(test, dimension, names, of(dimension), dimension, wanted)
 
 
 @shared
@@ -62,7 +78,7 @@ def all_of(dimension: str, names: tuple[str, ...], absent: bool | None) -> Condi
         values = values_of(facts)
         return wanted.issubset(values) if values else absent
 
-    return Condition(test, dimension, frozenset(names[:1]))
+    return Condition(test, dimension, {"all": names}, of(dimension), dimension, frozenset(names[:1]))
 
 
 @shared
@@ -74,7 +90,10 @@ def verified(wanted: bool, absent: bool | None) -> Condition:
         caller = facts.caller
         return missing if caller is None else caller.workload.verified is wanted
 
-    return Condition(test)
+    def actual(facts: Facts) -> bool | None:
+        return facts.caller.workload.verified if facts.caller else None
+
+    return Condition(test, "principal.workload.verified", wanted, actual)
 
 
 @shared
@@ -89,7 +108,11 @@ def max_age(seconds: float, absent: bool | None) -> Condition:
             return None
         return issued >= facts.now - seconds
 
-    return Condition(test)
+    def actual(facts: Facts) -> float | None:
+        issued = facts.caller.session.issued_at if facts.caller else None
+        return None if issued is None else facts.now - issued
+
+    return Condition(test, "principal.session.max_age", seconds, actual)
 
 
 TypedValues = tuple[tuple[type, Value], ...]
@@ -110,7 +133,21 @@ def claim(path: Pointer, listed: TypedValues, widen: bool, absent: bool | None) 
         return _each(holds, values, decides=widen) if values else absent
 
     first, demanded = next(iter(wanted.items()))  # where all values are of one type, only what is listed of it counts
-    return Condition(test, Claim(path, first), demanded)
+    values = [value for _, value in listed]
+    return Condition(
+        test, f"principal.claims {shown(path)}", values, lambda facts: facts.claim(path), Claim(path, first), demanded
+    )
+
+
+def of(dimension: str) -> Callable[[Facts], Any]:
+    """What a request has in a dimension, for people to read."""
+    values_of = KEYS[dimension]
+    return lambda facts: sorted(values_of(facts))
+
+
+def shown(path: Pointer) -> str:
+    """A JSON Pointer as it is written (RFC 6901)."""
+    return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in path)
 
 
 def _each(holds: Callable[[object], bool | None], values: Sequence[object], *, decides: bool) -> bool | None:

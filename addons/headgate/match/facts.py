@@ -27,27 +27,50 @@ Value = str | int
 
 
 class Subject(NamedTuple):
-    """What a rule is asked about; `now` is in seconds since the epoch."""
+    """What a rule is asked about; `now` is in seconds since the epoch, `signals` are those set (None: unknown)."""
 
     principal: Principal | None
     request: Request
     target: Target | None
     now: float
+    signals: frozenset[str] | None = frozenset()
 
 
 class Facts:
     """A subject in the form that tests compare, worked out once for all rules."""
 
-    __slots__ = ("caller", "host", "method", "now", "principal", "segments", "target")
+    __slots__ = (
+        "_views",
+        "caller",
+        "folded",
+        "host",
+        "method",
+        "now",
+        "principal",
+        "request",
+        "segments",
+        "signals",
+        "target",
+    )
 
     def __init__(self, subject: Subject) -> None:
-        principal, request, target, self.now = subject
-        self.principal = principal
+        principal, request, target, self.now, self.signals = subject
+        self.principal, self.request = principal, request
+        self._views: dict[Callable[[Request], Any], Any] = {}
         self.caller = None if principal is None or principal.kind is Kind.ANONYMOUS else principal
         self.target = target
         self.method = effective_method(request)
         self.host = canonical_host(request.host) or request.host.lower()
-        self.segments = request.path[1:].split("/") if request.path.startswith("/") else []
+        self.folded = target is not None and target.paths.fold_case
+        path = request.path.lower() if self.folded else request.path
+        self.segments = path[1:].split("/") if path.startswith("/") else []
+
+    def view[View](self, read: Callable[[Request], View]) -> View:
+        """What `read` makes of the request, worked out once and only if some condition asks for it."""
+        if read not in self._views:
+            self._views[read] = read(self.request)
+        found: View = self._views[read]
+        return found
 
     def keys(self, dimension: Dimension) -> Iterable[Value] | None:
         """The values of this subject that a rule may demand in one dimension; None if that cannot be told."""

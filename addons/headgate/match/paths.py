@@ -1,8 +1,9 @@
 """Path templates, split once into segments and compared piece by piece: no regex, so nothing can run away."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
+from urllib.parse import unquote
 
 _PLAIN = r"A-Za-z0-9._~!$&'()+,=:@\-"  # what stands plain in a canonical path; all else is an upper-case escape
 _LITERAL = re.compile(rf"([{_PLAIN}]|%[0-9A-F]{{2}})*\Z")
@@ -15,11 +16,13 @@ class PathTemplate:
     """A path with `{name}` for one segment and at most one `{rest...}` for any number of them.
 
     `head` and `tail` are the segments before and after the rest, None for a variable; without a rest all is `head`.
+    `names` are those of the variables, in their order.
     """
 
     head: tuple[str | None, ...]
     rest: bool
     tail: tuple[str | None, ...]
+    names: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -34,13 +37,30 @@ class PathTemplate:
             raise ValueError(f"`{text[:80]}`: each variable needs a name of its own, and at most one may be a rest")
         pieces = tuple(None if name else segment for name, segment in zip(names, segments, strict=True))
         cut = rests[0] if rests else len(pieces)
-        return cls(pieces[:cut], bool(rests), pieces[cut + 1 :])
+        return cls(pieces[:cut], bool(rests), pieces[cut + 1 :], tuple(given))
+
+    def folded(self) -> Self:
+        """The same for paths in lower case."""
+        return replace(self, head=tuple(map(_lower, self.head)), tail=tuple(map(_lower, self.tail)))
 
     def matches(self, segments: list[str]) -> bool:
         spare = len(segments) - len(self.head) - len(self.tail)
         if spare < 0 or (spare and not self.rest):
             return False
         return _same(self.head, segments) and _same(self.tail, segments[len(segments) - len(self.tail) :])
+
+    def params(self, segments: list[str]) -> dict[str, str]:
+        """What the variables stand for in a path that matches, decoded; a rest has its slashes."""
+        cut = len(segments) - len(self.tail)
+        values = [segment for piece, segment in zip(self.head, segments, strict=False) if piece is None]
+        if self.rest:
+            values.append("/".join(segments[len(self.head) : cut]))
+        values += [segment for piece, segment in zip(self.tail, segments[cut:], strict=True) if piece is None]
+        return {name: unquote(value) for name, value in zip(self.names, values, strict=True)}
+
+
+def _lower(piece: str | None) -> str | None:
+    return None if piece is None else piece.lower()
 
 
 def _segment_name(segment: str, *, last: bool) -> str | None:

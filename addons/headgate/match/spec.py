@@ -196,6 +196,11 @@ class MatchSpec(Section):
             raise ValueError("no condition is given; accepted: at least one key of a match")
         return spec
 
+    def path_params(self) -> frozenset[str]:
+        """The variables that each of the paths has."""
+        names = [frozenset(PathTemplate.parse(text).names) for text in self.path or ()]
+        return frozenset.intersection(*names) if names else frozenset()
+
     def named_targets(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Every target that is named here or below `not:`, with where it stands, for checking that it exists."""
         if isinstance(self.target, tuple):

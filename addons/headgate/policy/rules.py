@@ -1,19 +1,19 @@
-"""The schemas of targets.yaml and policy.yaml, and how they are compiled.
+"""The schemas of targets.yaml and policy.yaml, and how they are compiled."""
 
-Of the effects of the language, `allow` and `deny` are there.
-"""
-
-import re
+import json
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from headgate.errors import InvalidRules
 from headgate.match import MatchSpec, Names, Section, Text, compile_match, listed
 from headgate.model import Effect, RuleRef, Target
+from headgate.policy.approval_spec import ApprovalSpec
 from headgate.policy.engine import Policy, Rule
+from headgate.policy.names import Identifier
+from headgate.policy.shaping import HeaderNames, SetHeaders, compile_shaper, referred_params
 from headgate.policy.targets import UNKNOWN, Entry, Targets, host_entry
 
 __all__ = [
@@ -27,21 +27,8 @@ __all__ = [
     "compile_targets",
 ]
 
-Problems = list[tuple[tuple[str | int, ...], str]]
-
-_IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-
-
-def _identifier(text: str) -> str:
-    if not re.fullmatch(_IDENTIFIER, text):
-        accepted = "up to 100 letters, digits, `.`, `_` and `-`, of which the first is a letter or a digit"
-        raise ValueError(f"`{text[:80]}` is not a name; accepted: {accepted}")
-    return text
-
-
-Identifier = Annotated[
-    str, AfterValidator(_identifier), WithJsonSchema({"type": "string", "pattern": f"^{_IDENTIFIER}$"})
-]
+Location = tuple[str | int, ...]
+Problems = list[tuple[Location, str]]
 
 
 def _entry(text: str) -> str:
@@ -62,6 +49,7 @@ class TargetSpec(Section):
     environment: Text | None = None
     tags: Names = ()
     audiences: Names = ()
+    observe: StrictBool = False
 
 
 class TargetsFile(Section):
@@ -73,10 +61,32 @@ class TargetsFile(Section):
 
 
 class RuleSpec(Section):
+    """One rule; `match` and `when` must both hold."""
+
     id: Identifier
-    effect: Literal["allow", "deny"]
+    effect: Effect
     match: MatchSpec
+    mode: Literal["enforce", "shadow"] = "enforce"
+    pinned: StrictBool = False
     message: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    approval: ApprovalSpec | None = None
+    set_headers: SetHeaders | None = None
+    remove_headers: HeaderNames | None = None
+    remove_query: Names | None = None
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if (self.effect is Effect.APPROVE) is not (self.approval is not None):
+            raise ValueError(
+                "`approval` says who approves; accepted: in every rule with `effect: approve`, in no other"
+            )
+        if self.effect is Effect.DENY and self.shapes:
+            raise ValueError("a request that is refused is not changed; accepted: this in rules that allow or approve")
+        return self
+
+    @property
+    def shapes(self) -> bool:
+        return any((self.set_headers, self.remove_headers, self.remove_query))
 
 
 class PolicyFile(Section):
@@ -86,11 +96,12 @@ class PolicyFile(Section):
 
 
 class Origin(NamedTuple):
-    """A rule and where it stands, as decisions report it."""
+    """A rule and where it stands, as decisions report it; `line_of` finds the line of a place in the rule."""
 
     rule: RuleSpec
     file: str
     line: int
+    line_of: Callable[[Location], int] = lambda _: 0
 
 
 def compile_targets(file: TargetsFile) -> Targets:
@@ -103,7 +114,7 @@ def compile_targets(file: TargetsFile) -> Targets:
             taken = "stands for every other system" if spec.name == UNKNOWN.name else "is the name of another target"
             problems.append((("targets", at, "name"), f"`{spec.name}` {taken}; accepted: a name of its own"))
         names.add(spec.name)
-        target = Target(spec.name, spec.environment, frozenset(spec.tags), frozenset(spec.audiences))
+        target = Target(spec.name, spec.environment, frozenset(spec.tags), frozenset(spec.audiences), spec.observe)
         for place, text in enumerate(spec.hosts):
             entry = host_entry(text)
             if (other := by_entry.setdefault(entry, target)) is not target:
@@ -127,17 +138,44 @@ def compile_policy(rules: Sequence[Origin], targets: frozenset[str]) -> Policy:
         if (first := places.setdefault(origin.rule.id, origin)) is not origin:
             message = f"`{origin.rule.id}` is also the id of the rule at {first.file}:{first.line}; accepted: a new one"
             problems.append(((at, "id"), message))
-        for where, name in origin.rule.match.named_targets():
-            if name not in targets:
-                accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
-                problems.append(((at, "match", *where), f"`{name[:80]}` is not a target; accepted: {accepted}"))
+        problems += [((at, *where), message) for where, message in _unknown_names(origin.rule, targets)]
     if problems:
         raise InvalidRules(problems)
     return Policy(tuple(_compile_rule(origin) for origin in rules))
 
 
+def _unknown_names(rule: RuleSpec, targets: frozenset[str]) -> Iterator[tuple[Location, str]]:
+    """Every name in a rule that refers to nothing."""
+    for where, name in rule.match.named_targets():
+        if name not in targets:
+            accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
+            yield ("match", *where), f"`{name[:80]}` is not a target; accepted: {accepted}"
+    params = rule.match.path_params()
+    for header, text in (rule.set_headers or {}).items():
+        for name in sorted(referred_params(text) - params):
+            accepted = ", ".join(f"`{param}`" for param in sorted(params)) or "none, for the path has no variables"
+            what = f"`path_params.{name[:80]}` is not in every path of this rule; accepted: {accepted}"
+            yield ("set_headers", header), what
+
+
 def _compile_rule(origin: Origin) -> Rule:
     spec = origin.rule
-    effect = Effect(spec.effect)
-    matcher = compile_match(spec.match, widen=effect is not Effect.ALLOW)
-    return Rule(RuleRef(spec.id, effect, origin.file, origin.line), matcher, spec.message)
+    matcher = compile_match(spec.match, widen=spec.effect is not Effect.ALLOW)
+    shaper = compile_shaper(spec.set_headers or {}, spec.remove_headers or (), spec.remove_query or ())
+    return Rule(
+        RuleRef(spec.id, spec.effect, origin.file, origin.line),
+        matcher,
+        spec.message,
+        spec.mode == "shadow",
+        spec.pinned,
+        shaper if spec.shapes else None,
+        spec.approval,
+        _canonical(spec) if spec.pinned else "",
+        origin.line_of,
+    )
+
+
+def _canonical(spec: RuleSpec) -> str:
+    """The rule in one spelling, so that a change of it can be told from a change of layout."""
+    written = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return json.dumps(written, sort_keys=True, separators=(",", ":"))

@@ -22,10 +22,12 @@ def answer(refusal: Refusal, decision_id: str, method: str = "GET") -> http.Resp
         "reason": refusal.reason,
         "detail": refusal.message,
         "rule": refusal.rule,
+        **dict(refusal.details),
         "decision_id": decision_id,
     }
     body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
-    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **_challenge(refusal)}
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    headers |= _challenge(refusal) | dict(refusal.headers)
     response = http.Response.make(refusal.status, b"" if method == "HEAD" else body + b"\n", headers)
     if method == "CONNECT":
         response.reason = f"{response.reason} ({refusal.reason})"

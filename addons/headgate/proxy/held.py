@@ -6,7 +6,7 @@ from typing import Any
 
 from mitmproxy import connection, http
 
-from headgate.model import Effect, Exchange, Refusal
+from headgate.model import Exchange, Refusal
 
 LINE = ("method", "scheme", "host", "port", "authority", "path", "http_version")
 """What `request_state` begins with; the header fields follow, body and trailers end it."""
@@ -42,7 +42,7 @@ class Held(Exchange):
             and self.request is not None
             and self.principal is not None
             and decision is not None
-            and decision.effect is Effect.ALLOW
+            and decision.lets_pass
         )
 
     @property

@@ -42,7 +42,7 @@ def compose(identity: Identity, policy: Policy, masking: Masking, capture: Captu
             ("identity", identity.requestheaders),
             ("policy", policy.requestheaders),
         ),
-        on_request=(("identity", identity.request), ("assertion", identity.vouch)),
+        on_request=(("identity", identity.request), ("policy", policy.request), ("assertion", identity.vouch)),
         on_response=(("masking", masking.response), ("capture", capture.response)),
         on_error=(("masking", masking.error), ("capture", capture.error)),
         client_disconnected=identity.client_disconnected,
