@@ -5,7 +5,7 @@ chain has found out so far about one request and its response. It lives in the g
 flow, so that a replayed, copied or forged flow brings nothing along.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -281,6 +281,10 @@ class BundleRef:
     sha256: str
 
 
+Later = Callable[[], str | None]
+"""Works out a text when asked."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """What the chain knows of one request so far; each field has one writer, the stage named beside it."""
@@ -293,8 +297,12 @@ class Exchange:
     principal: Principal | None = None  # identity
     target: Target | None = None  # policy
     signals: frozenset[str] | None = None  # policy: those set when the request came
-    limits_due: Any = ()  # policy: what is to be spent if the request goes on
     decision: Decision | None = None  # policy: none yet, if it depends on the body
+    nearest: Later | None = field(default=None, repr=False)  # policy: works out the nearest allow, off the request path
+    trace: Any = field(default=None, repr=False)  # identity: where the request stands in it
+    trace_id: str | None = None  # identity: the trace (W3C Trace Context) that the request is part of
+    trace_link: str | None = None  # identity: the trace that a caller who is not trusted has named
+    shown: Any = field(default=None, repr=False)  # identity: what the caller has shown, for who judges it again
     refusal: Refusal | None = None  # whoever refuses first; the guard stops there
     withheld: Any = None  # the guard: the upstream's response (mitmproxy.http.Response), kept away from every addon
     masks: tuple[MaskCount, ...] = ()  # masking

@@ -132,9 +132,20 @@ def test_a_byte_order_mark_is_no_problem(rules: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read(rules: Path) -> None:
-    write(rules, {"policy.yaml": b"#" * ((1 << 20) + 1)})
-    accepted = "accepted: several files in policy/"
-    assert report(rules) == [f"rules/policy.yaml:1:1: the file is larger than 1024 KiB; {accepted}"]
+    write(rules, {"policy.yaml": b"#" * (5 * (1 << 20) + 1)})
+    assert report(rules) == ["rules/policy.yaml: the rules are larger than 5 MB up to here; accepted: up to 5 MB"]
+
+
+def test_files_that_are_too_large_together_are_not_read(rules: Path) -> None:
+    write(rules, {f"policy/{name}.yaml": b"rules: []\n#" + b"#" * (2 << 20) for name in ("a", "b", "c")})
+    assert report(rules) == ["rules/policy/c.yaml: the rules are larger than 5 MB up to here; accepted: up to 5 MB"]
+
+
+def test_too_many_rules_are_refused_with_the_limit(rules: Path) -> None:
+    listed = "".join(f"- {{id: r{at}, effect: deny, match: {{}}}}\n" for at in range(20_001))
+    write(rules, {"policy.yaml": f"rules:\n{listed}"})
+    accepted = "accepted: up to 20,000"
+    assert report(rules) == [f"rules: there are more than 20,000 rules, limits and tests; {accepted}"]
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])

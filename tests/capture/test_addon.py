@@ -1,5 +1,7 @@
 """The addon records what stands on the scrubbed flow, and refuses where recording is a condition and impossible."""
 
+import dataclasses
+
 import pytest
 from mitmproxy import flow as flows
 from mitmproxy.test import tflow, tutils
@@ -7,9 +9,10 @@ from mitmproxy.test import tflow, tutils
 from headgate.capture.addon import Capture
 from headgate.capture.record import Mode
 from headgate.capture.store import Store
-from headgate.model import denied
+from headgate.model import Request, denied
 
 PATIENCE = 20.0
+REQUEST = Request("GET", "http", "customers.internal", 80, "/v1/customers/1")
 
 
 class Hand:
@@ -96,6 +99,18 @@ def test_a_connection_that_fails_is_recorded_without_what_the_message_quotes(mes
     record = hand.records[0]
     assert (record.error, record.ended, record.status, record.response) == (told, 1_800_000_001.0, None, None)
     assert "s3cr3t" not in str(record)
+
+
+def test_what_is_worked_out_later_travels_with_the_record_and_counts_what_it_holds(flow, exchange):
+    def later():
+        return "{}"
+
+    hand, asked = Hand(), dataclasses.replace(REQUEST, body=b"x" * 700)
+    capture(flow, exchange(request=asked, nearest=later, trace_id="ab", trace_link="cd"), hand).response(flow)
+    record = hand.records[0]
+    assert (record.nearest, record.held, record.trace_id, record.trace_link) == (later, 700, "ab", "cd")
+    capture(flow, exchange(request=asked), hand).response(flow)
+    assert (hand.records[1].nearest, hand.records[1].held) == (None, 0)
 
 
 def test_a_failed_stage_is_named(flow, exchange):

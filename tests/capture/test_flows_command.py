@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from headgate.capture.record import Line, Message, Mode
 from headgate.cli import screen
 from headgate.cli.main import main
-from headgate.model import Kind, MaskCount, Principal, Refusal, denied
+from headgate.model import Decision, Effect, Kind, LimitUse, MaskCount, Principal, Refusal, RuleRef, denied
 
 PATIENCE = 20.0
 NOW = 1_800_000_000.0
@@ -176,6 +176,62 @@ response (8 bytes)
   }
 """
     )
+
+
+NEAREST = {
+    "rule": {"id": "leads-read", "effect": "allow", "file": "rules/policy.yaml", "line": 40},
+    "failing": [
+        {
+            "key": "principal.groups",
+            "outcome": "false",
+            "line": 42,
+            "expected": ["leads"],
+            "actual": ["support"],
+            "file": "rules/policy.yaml",
+        },
+        {"key": "body $.amount", "outcome": "unknown", "line": 43, "expected": {"gt": 5}, "file": "rules/policy.yaml"},
+        {
+            "key": "not",
+            "outcome": "false",
+            "line": 44,
+            "conditions": [{"key": "method", "outcome": "true", "line": 44, "expected": ["GET"], "actual": "GET"}],
+            "file": "rules/policy.yaml",
+        },
+    ],
+}
+
+
+def test_show_says_what_came_nearest_and_what_was_not_enforced(put, run):
+    said = Decision(
+        Effect.DENY,
+        "no-rule-allows",
+        shadow=(RuleRef("later", Effect.ALLOW, "rules/policy.yaml", 50),),
+        shadow_effect=Effect.ALLOW,
+        errors=("broken",),
+        observed=True,
+        limits=(LimitUse("per-caller", 0, exhausted=True, enforced=False), LimitUse("all", 1200)),
+        violations=("/body/amount", ""),
+    )
+    put(decision=said, nearest=lambda: json.dumps(NEAREST), trace_id="ab" * 16, trace_link="cd" * 16)
+    lines = run("show", "00000000").output.splitlines()
+    assert lines[3:14] == [
+        "verdict   observed: no-rule-allows",
+        "mode      observe: recorded, not enforced",
+        "shadow    later (allow), rules/policy.yaml:50",
+        "shadow    if enforced: allow",
+        "error     the `when` of broken could not be evaluated",
+        "nearest   leads-read (allow), rules/policy.yaml:40",
+        "          principal.groups does not hold: expected leads, got support, line 42",
+        '          body $.amount is unknown: expected {"gt": 5}, line 43',
+        "          not does not hold: it excludes method GET, got GET, line 44",
+        "who       ana (human, by corp-sso)",
+        "groups    eu, support",
+    ]
+    assert "limit     per-caller: used up (shadow)" in lines
+    assert "limit     all: 1,200 left" in lines
+    assert "invalid   /body/amount" in lines
+    assert "invalid   the whole body" in lines
+    assert f"trace     {'ab' * 16}, linked to {'cd' * 16}" in lines
 
 
 def test_show_as_json(put, run, record):

@@ -14,7 +14,7 @@ from headgate.capture.record import MAX_BODY, Line, Message, Mode, message_of
 from headgate.capture.rows import claim, query_names, rows_of
 from headgate.capture.store import Filter, Store
 from headgate.capture.tables import inserts
-from headgate.model import MaskCount, Refusal, malformed
+from headgate.model import Decision, Effect, LimitUse, MaskCount, Refusal, RuleRef, malformed
 
 KEY = b"k" * 32
 PATIENCE = 20.0
@@ -122,6 +122,32 @@ def test_what_policy_said_and_what_came_of_it_are_both_kept(record):
     assert (decision.effect, decision.reason, decision.rule) == ("allow", "allowed", "support-reads")
     assert (decision.refusal, decision.refusal_reason) == ("withheld", "content-coding-unknown")
     assert decision.rules == '[{"id":"support-reads","effect":"allow","file":"rules/policy.yaml","line":12}]'
+
+
+def test_what_is_not_enforced_is_kept_beside_the_answer(record):
+    shadow = RuleRef("deny-all", Effect.DENY, "rules/policy.yaml", 30)
+    said = Decision(
+        Effect.ALLOW,
+        "allowed",
+        shadow=(shadow,),
+        shadow_effect=Effect.DENY,
+        errors=("broken",),
+        observed=True,
+        limits=(LimitUse("per-caller", 7, enforced=False),),
+        violations=("/body/amount\0",),
+    )
+    decision = rows_of(record(decision=said, trace_id="ab" * 16, trace_link="cd" * 16), KEY, '{"rule":{}}').decision
+    assert (decision.mode, decision.shadow_effect, decision.errors) == ("observe", "deny", '["broken"]')
+    assert decision.shadow == '[{"id":"deny-all","effect":"deny","file":"rules/policy.yaml","line":30}]'
+    assert decision.limits == '[{"id":"per-caller","remaining":7,"exhausted":false,"enforced":false}]'
+    assert decision.violations == '["/body/amount\\\\x00"]'
+    assert (decision.nearest, decision.trace_id, decision.trace_link) == ('{"rule":{}}', "ab" * 16, "cd" * 16)
+
+
+def test_a_plain_decision_says_none_of_it(record):
+    decision = rows_of(record(), KEY).decision
+    assert (decision.mode, decision.shadow, decision.shadow_effect, decision.errors) == ("enforce", "[]", None, "[]")
+    assert (decision.limits, decision.violations, decision.nearest, decision.trace_id) == ("[]", "[]", None, None)
 
 
 # -- anything at all --------------------------------------------------------------------------------------------------

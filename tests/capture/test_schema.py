@@ -7,7 +7,7 @@ import pytest
 import sqlite_utils
 
 from headgate.capture import tables
-from headgate.capture.schema import connect
+from headgate.capture.schema import MIGRATIONS, connect
 
 PATIENCE = 20.0
 
@@ -57,7 +57,22 @@ def test_opening_it_again_changes_nothing(tmp_path):
     for _ in range(2):
         with closing(connect(tmp_path / "capture.db", 1.0)) as connection:
             applied = connection.execute("select migration_set, name from _sqlite_migrations").fetchall()
-    assert applied == [("headgate-capture", "m001_flows")]
+    names = ["m001_flows", "m002_what_decisions_say"]
+    assert applied == [("headgate-capture", name) for name in names]
+
+
+def test_a_capture_from_before_is_brought_up_with_what_it_holds(tmp_path):
+    path = tmp_path / "capture.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        MIGRATIONS.apply(sqlite_utils.Database(connection, strict=True), stop_before="m002_what_decisions_say")
+        connection.execute(
+            "insert into flows (id, flow_id, ts_start, mode, method, host) values (1, 'f', 0, '', '', '')"
+        )
+        connection.execute("insert into decisions (id, flow, effect, reason) values ('d', 1, 'deny', 'no-rule-allows')")
+    with closing(connect(path, 1.0)) as connection:
+        row = connection.execute("select mode, shadow, errors, limits, violations, nearest, trace_id from decisions")
+        assert row.fetchone() == ("enforce", "[]", "[]", "[]", "[]", None, None)
+        assert connection.execute("select verdict from flows_readable").fetchone() == ("refused",)
 
 
 def test_plain_sqlite_reads_who_did_what_when_and_why(start, record, ask):

@@ -71,6 +71,25 @@ def test_verdicts(store):
     assert verdicts == ["failed", "withheld", "refused", "refused", "allowed"]
 
 
+OBSERVED = Decision(Effect.DENY, "no-rule-allows", observed=True)
+
+
+def test_what_is_observed_is_not_refused_though_policy_said_so(start, record, state, ask):
+    writer = start()
+    writer.put(record(0, decision=OBSERVED))
+    writer.put(record(1, decision=OBSERVED, error="client-disconnected"))
+    writer.put(record(2, decision=OBSERVED, refusal=withheld("body-too-large")))
+    assert writer.flush(PATIENCE)
+    found = Store(state).summaries(Filter(), 10)
+    assert [(one.verdict, one.mode, one.effect) for one in found] == [
+        ("withheld", "observe", "deny"),
+        ("failed", "observe", "deny"),
+        ("observed", "observe", "deny"),
+    ]
+    assert ask("select verdict from flows_readable order by decision_id desc") == [(one.verdict,) for one in found]
+    assert numbers(Store(state).summaries(Filter(refused=True), 10)) == [2]
+
+
 @pytest.mark.parametrize("name", ["00000001-0000-4000-8000-000000000000", "00000001", "00000001-0"])
 def test_a_flow_is_found_by_the_beginning_of_its_id(name, store):
     assert store.entry(name).summary.principal == "bot"
@@ -141,6 +160,7 @@ def test_an_entry_holds_everything(store, record):
     assert entry.rules == [{"id": "support-reads", "effect": "allow", "file": "rules/policy.yaml", "line": 12}]
     assert entry.masks == [{"location": "/email", "entity": "EMAIL_ADDRESS", "operator": "redact", "count": 2}]
     assert entry.stage_us == {"identity": 40, "policy": 11}
+    assert entry.issued_at == NOW - 60
     assert (entry.request.headers, entry.request.body) == ((("accept", "*/*"),), b"")
     assert entry.response.body == record().response.body
 
@@ -148,6 +168,8 @@ def test_an_entry_holds_everything(store, record):
 def test_what_is_absent_stays_absent(store):
     entry = store.entry("00000002")
     assert (entry.principal, entry.target, entry.rules) == (None, None, [])
+    assert (entry.shadow, entry.shadow_effect, entry.errors, entry.limits, entry.violations) == ([], None, [], [], [])
+    assert (entry.nearest, entry.trace_id, entry.trace_link, entry.issued_at) == (None, None, None, None)
     assert store.entry("00000004").response is None
 
 
@@ -161,6 +183,7 @@ def test_the_layout_of_a_record(store):
         "path": "/v1/customers/1",
         "query_names": ["fields"],
     }
+    assert (shown["mode"], shown["nearest"], shown["shadow"], shown["limits"]) == ("enforce", None, [], [])
     assert (shown["time"], shown["verdict"], shown["effect"]) == ("2027-01-15T08:00:03.000Z", "withheld", "allow")
     assert shown["outcome"] == {
         "status": 502,

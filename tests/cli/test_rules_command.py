@@ -29,7 +29,7 @@ def broken(tmp_path: Path) -> Path:
 def test_good_rules_are_summed_up_in_one_line() -> None:
     result = run("check", SHIPPED)
     assert result.exit_code == 0
-    assert result.output.startswith("ok: headgate-starter 1.0.0, 1 provider, 1 target, 4 rules, 1 mask, sha256 ")
+    assert result.output.startswith("ok: payments-guard 1.0.0, 1 provider, 4 targets, 15 rules, 94 tests, 3 masks, sha256 ")
     assert result.output.count("\n") == 1
 
 
@@ -44,7 +44,8 @@ def test_every_problem_is_a_line(broken: Path) -> None:
     assert result.stdout.splitlines() == [
         "rules/bundle.yaml:1:1: `version` is missing",
         "rules/policy.yaml:2:10: unknown key `efect`, did you mean `effect`?;"
-        " accepted: `id`, `effect`, `match`, `message`",
+        " accepted: `id`, `effect`, `match`, `when`, `mode`, `pinned`, `message`, `approval`, `set_headers`,"
+        " `remove_headers`, `remove_query`",
     ]
     assert result.stderr == "2 problems\n"
 
@@ -59,7 +60,7 @@ def test_the_report_as_json(broken: Path) -> None:
     good, bad = run("check", SHIPPED, "--json"), run("check", broken, "--json")
     assert (good.exit_code, bad.exit_code) == (0, 1)
     fine = json.loads(good.output)
-    assert (fine["ok"], fine["name"], fine["rules"], len(fine["sha256"])) == (True, "headgate-starter", 4, 64)
+    assert (fine["ok"], fine["name"], fine["rules"], len(fine["sha256"])) == (True, "payments-guard", 15, 64)
     assert json.loads(bad.output)["problems"][0] == {
         "file": "rules/bundle.yaml",
         "line": 1,
@@ -70,7 +71,7 @@ def test_the_report_as_json(broken: Path) -> None:
 
 def test_the_schema_of_one_file_or_of_all() -> None:
     one, every = json.loads(run("schema", "policy.yaml").output), json.loads(run("schema").output)
-    assert one["properties"].keys() == {"rules"}
+    assert one["properties"].keys() == {"rules", "limits", "tests"}
     assert one == every["policy.yaml"] == json.loads(run("schema", "policy").output)
     assert list(every) == ["bundle.yaml", "identity.yaml", "targets.yaml", "policy.yaml", "masking.yaml"]
 

@@ -120,6 +120,7 @@ class Proxy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="backslashreplace",  # paths are shown as the bytes they came in
         )
         self.output = Output(self.process.stdout)
         self.port = 0
@@ -195,6 +196,12 @@ class Proxy:
         port = connection.getsockname()[1]
         connection.close()
         self.output.wait_for(rf"\[127\.0\.0\.1:{port}\] client disconnect")
+
+    def headgate(self, *arguments: str) -> str:
+        """What `headgate ARGUMENTS` says of this proxy's state."""
+        done = CliRunner().invoke(main, [*arguments, "--state", str(self.state)])
+        assert done.exit_code == 0, done.output
+        return done.output
 
     # -- what it shows ------------------------------------------------------------------------------------------------
 

@@ -195,6 +195,7 @@ WISHES = {
     "headgate_capture": "off",
     "headgate_on_capture_error": "continue",
     "headgate_follow": False,
+    "headgate_rules_key": "elsewhere",
     "headgate_admin": "",
     "server_replay_extra": "kill",
     "server_replay_kill_extra": True,

@@ -42,7 +42,7 @@ class Window:
         return [flow | {name: flow[name] | ended for name in CONNECTIONS if flow.get(name)} for flow in self.flows()]
 
     def everything(self) -> bytes:
-        """All that can be read: lists, events, state, and of each flow both messages, as they are and prettified."""
+        """All that can be read: lists, events, state, and of each flow its messages, as they are and prettified."""
         lists = ("/flows", "/flows.json", "/flows/dump", "/events", "/state", "/options", "/commands")
         parts = [self.get(path).content for path in lists]
         for flow in self.flows():
@@ -50,6 +50,8 @@ class Window:
                 if flow.get(body):
                     parts.append(self.get(f"/flows/{flow['id']}/{body}/content.data").content)
                     parts.append(self.get(f"/flows/{flow['id']}/{body}/content/Auto.json").content)
+            if flow.get("websocket"):
+                parts.append(self.get(f"/flows/{flow['id']}/messages/content/Auto.json").content)
         return b"\n".join(parts)
 
     def updates_while(self, act: Callable[[], object], until: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:

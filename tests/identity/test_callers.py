@@ -69,7 +69,7 @@ class Desk:
     def keys_of(self, _provider: Provider) -> KeySet | Rejected:
         return self.keys
 
-    def ask(self, shown: Presented, call: Made = CALL) -> Principal | Rejected:
+    def ask(self, shown: Presented, call: Made | None = CALL) -> Principal | Rejected:
         return self.callers.identify(shown, call, self.rules, self.now)
 
     def caller(self, *tokens: Shown, call: Made = CALL, **more: Any) -> Principal:
@@ -318,6 +318,30 @@ def test_where_no_url_can_be_given_no_proof_holds(desk: Callable[..., Desk], iss
     made, token = desk(session_binding={"dpop": "optional", **BINDING}), issuer.bound_token()
     shown = bearer(token, bound=True)
     assert made.refusal(shown, proof=issuer.proof(token), call=Made("GET", None)) is Reason.PROOF_MISSING
+
+
+def test_who_is_judged_again_has_shown_a_proof_once(desk: Callable[..., Desk], issuer: Any) -> None:
+    made, token = desk(session_binding={"dpop": "optional", **BINDING}), issuer.bound_token()
+    shown = Presented((bearer(token, bound=True),), proof=issuer.proof(token))
+    assert isinstance(made.ask(shown), Principal)
+    assert made.ask(shown) == Rejected(Reason.PROOF_REPLAYED)
+    for _ in range(2):
+        assert isinstance(made.ask(shown, None), Principal)
+    assert made.ask(replace(shown, proof=None), None) == Rejected(Reason.PROOF_MISSING)
+    made.rules = desk(session_binding={"dpop": "off"}).rules
+    assert made.ask(shown, None) == Rejected(Reason.KEY_BOUND)
+
+
+def test_who_is_judged_again_needs_all_else_that_a_request_needs(desk: Callable[..., Desk], issuer: Any) -> None:
+    made, shown = desk(), Presented((bearer(issuer.token(jti="t-1")),))
+    assert isinstance(made.ask(shown, None), Principal)
+    made.revocations = revoked("token", "t-1")
+    assert made.ask(shown, None) == Rejected(Reason.REVOKED)
+    made.revocations = None
+    assert made.ask(shown, None) == Rejected(Reason.REVOCATIONS_UNKNOWN)
+    made.revocations, made.now = Revocations.of(()), NOW + 86400
+    assert made.ask(shown, None) == Rejected(Reason.EXPIRED)
+    assert made.ask(Presented(), None) == Rejected(Reason.NO_TOKEN)
 
 
 def test_a_proof_is_not_used_up_while_the_key_of_another_token_is_awaited(

@@ -28,7 +28,7 @@ from headgate.identity.keys import KeyRing
 from headgate.identity.provider import IdentityRules
 from headgate.identity.replays import Replays
 from headgate.identity.revocations import Revocations
-from headgate.model import Exchange
+from headgate.model import STRICT, Exchange
 
 SECONDS = 10
 
@@ -84,12 +84,14 @@ class Guard:
         sources = Sources(
             rules=lambda _: rules,
             accepts_host=lambda _, host: host in names,
+            path_rules=lambda *_: STRICT,
             loopback_only=lambda: True,
             own_ports=frozenset,
             development_key=lambda: None,
             revocations=lambda: Revocations.of(()),
             signer=lambda _: None,
             certificates=lambda _: (),
+            randomness=lambda size: b"\x07" * size,
         )
         ring = KeyRing(lambda: issuer.now)
         self.stage = Identity(self.exchanges, sources, ring, Replays(started=0.0), lambda: issuer.now)

@@ -29,7 +29,7 @@ from headgate.identity.keys import KeyRing
 from headgate.identity.provider import IdentityRules, Provider
 from headgate.identity.replays import Replays
 from headgate.identity.revocations import Revocation, Revocations
-from headgate.model import BundleRef, Exchange, Kind, Target, denied
+from headgate.model import STRICT, BundleRef, Exchange, Kind, PathRules, Target, denied
 from headgate.proxy.guard import Guard
 from headgate.proxy.stages import Stages
 
@@ -52,6 +52,7 @@ class Stage:
         self.revocations: Revocations | None = Revocations.of(())
         self.chains: dict[str, tuple[bytes, ...]] = {}
         self.names: set[str] = set()
+        self.path_rules: dict[tuple[str, str, int], PathRules] = {}
         self.own_ports: frozenset[int] = frozenset()
         self.ring = KeyRing(lambda: self.now)
         self.identity = self.made(self.ring)
@@ -60,12 +61,14 @@ class Stage:
         sources = Sources(
             rules=lambda _: self.rules,
             accepts_host=lambda exchange, host: exchange.request is not None and host in self.names,
+            path_rules=lambda _exchange, scheme, host, port: self.path_rules.get((scheme, host, port), STRICT),
             loopback_only=lambda: self.loopback,
             own_ports=lambda: self.own_ports,
             development_key=lambda: self.key,
             revocations=lambda: self.revocations,
             signer=lambda _: self.signer,
             certificates=lambda client_id: self.chains.get(client_id, ()),
+            randomness=lambda size: b"\x07" * size,
         )
         exchanges = self.exchanges if exchanges is None else exchanges
         return Identity(exchanges, sources, ring, Replays(started=0.0), lambda: self.now)
@@ -175,6 +178,25 @@ def test_a_body_that_is_as_long_as_announced_goes_on(stage: Stage) -> None:
     stage.judge(flow)
     stage.identity.request(flow)
     assert stage.exchange(flow).refusal is None
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reason"),
+    [
+        ("application/x-www-form-urlencoded", b"a=1&_method=DELETE", "method-override"),
+        ("application/x-www-form-urlencoded; charset=utf-16", b"a=1", "form-unreadable"),
+        ("application/x-www-form-urlencoded", b"a=_method", None),
+    ],
+)
+def test_a_body_that_asks_for_another_method_is_refused(
+    stage: Stage, content_type: str, body: bytes, reason: str | None
+) -> None:
+    flow = stage.flow(bearer(stage.issuer.token()), ("Content-Type", content_type), method=b"POST")
+    flow.request.raw_content = body
+    exchange = stage.judge(flow)
+    assert exchange.refusal is None, "it has not been read yet"
+    stage.identity.request(flow)
+    assert (refusal(exchange) if exchange.refusal else None) == ((400, reason) if reason else None)
 
 
 def test_the_name_that_tls_asks_the_upstream_for_is_the_host_that_was_judged(stage: Stage) -> None:
@@ -423,6 +445,33 @@ def test_a_proof_of_possession_is_for_the_path_that_goes_on(stage: Stage) -> Non
     assert refusal(stage.judge(stage.flow(proxy_bearer(token), fresh, mode="regular"))) == (407, "proof-missing")
 
 
+def test_a_path_is_read_as_its_target_reads_it(stage: Stage) -> None:
+    stage.path_rules["http", "10.0.0.9", 9000] = PathRules(merge_slashes=True, fold_case=True)
+    token = bearer(stage.issuer.token())
+    flow = stage.flow(token, path=b"//V1///%58?Q=//")
+    exchange = stage.judge(flow)
+    assert exchange.refusal is None
+    assert exchange.request is not None
+    assert (exchange.request.path, flow.request.data.path) == ("/v1/x", b"/v1/x?Q=//")
+    assert refusal(stage.judge(stage.flow(token, path=b"/a;b"))) == (400, "path-parameter")
+    assert refusal(stage.judge(stage.flow(token, path=b"//V1", port=9001))) == (400, "path-empty-segment")
+    proxied = stage.flow(proxy_bearer(stage.issuer.token()), mode="regular", path=b"//V1")
+    assert stage.judge(proxied).refusal is None
+    assert proxied.request.data.path == b"/v1"
+
+
+def test_a_proof_of_possession_may_spell_the_path_as_its_target_reads_it(stage: Stage) -> None:
+    binding = {"dpop": "required", "public_url": "https://guard.example.com"}
+    stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), session_binding=binding)
+    stage.path_rules["http", "10.0.0.9", 9000] = PathRules(merge_slashes=True, fold_case=True)
+    token = stage.issuer.bound_token()
+    proof = stage.issuer.proof(token, htu="https://guard.example.com//V1/X").decode()
+    shown = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+    assert stage.judge(stage.flow(*shown, path=b"//V1/X")).refusal is None
+    stage.path_rules.clear()
+    assert refusal(stage.judge(stage.flow(*shown, path=b"/v1/x"))) == (401, "proof-url-mismatch")
+
+
 def test_what_is_revoked_counts_for_the_next_request(stage: Stage) -> None:
     token = bearer(stage.issuer.token(sid="s1"))
     assert stage.judge(stage.flow(token)).refusal is None
@@ -636,7 +685,27 @@ def test_without_forward_nothing_is_said(stage: Stage) -> None:
     flow, exchange = judged_for(stage, "payments-prod")
     before = flow.request.headers.fields
     stage.identity.vouch(flow)
-    assert (exchange.refusal, flow.request.headers.fields) == (None, before)
+    assert exchange.refusal is None
+    assert flow.request.headers.fields[: len(before)] == before
+    assert [name for name, _ in flow.request.headers.fields[len(before) :]] == [b"traceparent"]
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["of a trusted peer", "of anybody"])
+def test_a_trace_is_continued_only_where_its_peer_is_trusted(stage: Stage, trusted: bool) -> None:
+    peers = [PEER] if trusted else ["10.9.9.9"]
+    stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), trusted_proxies=peers)
+    inbound = f"00-{'a' * 32}-{'b' * 16}-01"
+    caller = stage.client()
+    flow = stage.flow(
+        bearer(stage.issuer.token()), ("Traceparent", inbound), ("tracestate", "vendor=1"), client=caller
+    )
+    exchange = stage.judge(flow)
+    stage.identity.vouch(flow)
+    sent = flow.request.headers
+    assert exchange.trace_id == ("a" * 32 if trusted else "07" * 16)
+    assert exchange.trace_link == (None if trusted else "a" * 32)
+    assert sent.get_all("traceparent") == [f"00-{exchange.trace_id}-{'07' * 8}-{'01' if trusted else '03'}"]
+    assert sent.get_all("tracestate") == (["vendor=1"] if trusted else [])
 
 
 # ------------------------------------------------------------------------------------------------- waiting for a key

@@ -75,7 +75,7 @@ def test_a_coded_body_is_sent_without_its_coding_once_masked(
     [
         (206, (JSON,), b"{}", "partial-response"),
         (304, (), b"", "not-modified-response"),
-        (101, (), b"", "interim-response"),
+        (103, (), b"", "interim-response"),
         (200, ((b"Content-Type", b"multipart/byteranges; boundary=x"),), b"x", "partial-response"),
         (200, (JSON, (b"Content-Encoding", b"gzip")), b"{}", "content-coding-damaged"),
         (200, (JSON, (b"Content-Encoding", b"br, gzip")), b"{}", "content-coding-stacked"),
@@ -97,7 +97,7 @@ def test_a_mask_of_headers_alone_lets_any_body_pass(mask: Callable[..., MaskedRe
     assert masked.body is None
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("HEAD", 304), ("GET", 204)])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("HEAD", 304), ("GET", 204), ("GET", 101)])
 def test_headers_are_masked_where_there_is_no_body(
     mask: Callable[..., MaskedResponse], method: str, status: int
 ) -> None:

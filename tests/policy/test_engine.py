@@ -65,6 +65,10 @@ def test_the_answer_with_its_reason_and_its_rules(case: dict[str, Any]) -> None:
     assert (found.effect, found.reason) == (expected["effect"], expected["reason"])
     assert [rule.id for rule in found.rules] == expected.get("rules", [])
     assert found.message == expected.get("message")
+    assert [rule.id for rule in found.shadow] == expected.get("shadow", [])
+    assert found.shadow_effect == expected.get("shadow_effect")
+    assert found.observed is expected.get("observed", False)
+    assert dict(found.shaping.set_headers) == expected.get("set_headers", {})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["note"])

@@ -1,5 +1,6 @@
 """The stage: it takes what identity found out, decides, and refuses what is not allowed."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -113,3 +114,73 @@ def test_a_tunnel_has_to_lead_to_a_target_the_caller_may_reach(
     assert (exchange.refusal.reason if exchange.refusal else None) == reason
     assert exchange.decision is not None
     assert exchange.decision.reason == (reason or "tunnel-may-open")
+
+
+@pytest.mark.parametrize("observe", [False, True])
+def test_a_refusal_by_default_leaves_word_of_what_came_nearest(observe: bool) -> None:
+    """Observed ones too, and no other answer does."""
+    entry = TARGETS["targets"][0] | {"observe": observe}
+    exchange = judged("requestheaders", request=ask(method="POST"), targets=[entry])
+    assert exchange.nearest is not None
+    found = json.loads(exchange.nearest() or "null")
+    assert (found["rule"]["id"], [one["key"] for one in found["failing"]]) == ("reads", ["method"])
+    for other in (ask(), ask(path="/secrets"), ask(host="elsewhere.internal")):
+        assert judged("requestheaders", request=other).nearest is None
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def limited(**limit: Any) -> Policy:
+    """A stage whose rules allow everything within limits."""
+    known = compile_targets(TargetsFile.model_validate(TARGETS))
+    written = {"rules": [{"id": "all", "effect": "allow", "match": {}}], "limits": [{"match": {}, **limit}]}
+    file = PolicyFile.model_validate(written)
+    entries = {part: [Origin(entry, "rules/policy.yaml", 1) for entry in getattr(file, part)] for part in written}
+    rules = PolicyRules(known, compile_policy(entries["rules"], known.known_names(), entries["limits"]))
+    return Policy(EXCHANGES, lambda _exchange: rules, lambda: NOW, ticks=lambda: 7.0)
+
+
+EXCHANGES: dict[str, Exchange] = {}
+
+
+def asked(
+    policy: Policy, request: Request = ASK, *, hooks: tuple[str, ...] = ("requestheaders", "request")
+) -> Exchange:
+    flow, exchange = tflow.tflow(), Exchange("id", 0.0, principal=ANA, request=replace(request, body=b""))
+    EXCHANGES[flow.id] = exchange
+    for hook in hooks:
+        if exchange.refusal is None:
+            getattr(policy, hook)(flow)
+    return exchange
+
+
+def test_a_request_that_goes_on_is_counted_once() -> None:
+    policy = limited(id="two", rate="2/minute")
+    found = [asked(policy) for _ in range(3)]
+    assert [exchange.refusal and exchange.refusal.status for exchange in found] == [None, None, 429]
+    assert [exchange.decision and exchange.decision.limits[0].remaining for exchange in found] == [1, 0, 0]
+
+
+def test_a_request_with_a_body_is_refused_before_that_is_read_and_takes_nothing() -> None:
+    policy = limited(id="one", rate="1/minute")
+    upload = replace(ASK, method="POST", headers=(("content-length", "9"),))
+    assert asked(policy, upload, hooks=("requestheaders",)).refusal is None
+    assert asked(policy, upload).refusal is None
+    late = asked(policy, upload, hooks=("requestheaders",))
+    assert late.refusal is not None
+    assert (late.refusal.slug, late.refusal.rule, late.refusal.message) == ("rate-limited", "one", None)
+
+
+def test_a_limit_in_shadow_mode_only_says_that_it_is_exhausted() -> None:
+    policy = limited(id="one", rate="1/minute", mode="shadow")
+    _, second = asked(policy), asked(policy)
+    assert second.refusal is None
+    assert second.decision is not None
+    assert [(use.id, use.exhausted, use.enforced) for use in second.decision.limits] == [("one", True, False)]
+
+
+def test_a_refused_request_takes_nothing() -> None:
+    policy = limited(id="one", rate="1/minute")
+    assert asked(policy, replace(ASK, host="nowhere.internal")).refusal is not None
+    assert asked(policy).refusal is None

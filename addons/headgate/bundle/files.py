@@ -22,6 +22,9 @@ TARGETS = "targets.yaml"
 POLICY = "policy.yaml"
 MASKING = "masking.yaml"
 POLICY_FOLDER = "policy"
+SIGNATURE = "bundle.sig"
+"""Who stands for these rules; not one of them."""
+MAX_SIGNATURE = 64 << 10
 REQUIRED = (BUNDLE, IDENTITY, TARGETS, MASKING)
 
 

@@ -6,6 +6,7 @@ all problems of all files come together; only without any is there a bundle.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,13 @@ from pydantic import BaseModel, ValidationError
 
 from headgate.bundle import files, wording
 from headgate.bundle.document import NOWHERE, Fault, Location, Mapping, Node, Place, place_of, plain
-from headgate.bundle.reader import read
+from headgate.bundle.reader import MAX_BYTES, read
 from headgate.errors import BundleError, InvalidRules, Problem
 from headgate.identity.rules import IdentityRules, compile_identity
 from headgate.masking.rules import MaskingRules, compile_masking
 from headgate.model import BundleRef
 from headgate.policy.rules import (
+    PARTS_OF_POLICY,
     Origin,
     Policy,
     PolicyFile,
@@ -28,6 +30,9 @@ from headgate.policy.rules import (
     compile_policy,
     compile_targets,
 )
+
+MAX_RULES = 20_000
+"""Rules, limits and tests of one bundle together."""
 
 MAX_NAMED = 16 << 20
 """Bytes of a file that another one names: a release list of a large company."""
@@ -42,6 +47,8 @@ class Bundle(BundleRef):
     policy: Policy = field(compare=False, repr=False)
     masking: MaskingRules = field(compare=False, repr=False)
     files: tuple[Path, ...] = field(compare=False, repr=False)
+    contents: dict[str, bytes] = field(compare=False, repr=False)
+    """The bytes of all its files by their names in the folder: of those above, and of its signature if it has one."""
 
 
 def label(bundle: BundleRef) -> str:
@@ -50,9 +57,9 @@ def label(bundle: BundleRef) -> str:
     return f"{bundle.version}{joint}{bundle.sha256[:8]}"
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`; BundleError with every problem, each under the folder's own name."""
-    return _Loading(folder).bundle()
+def load_bundle(folder: Path, label: str | None = None) -> Bundle:
+    """The bundle in `folder`; BundleError with every problem, each under the folder's own name, or under `label`."""
+    return _Loading(folder, label).bundle()
 
 
 @dataclass(slots=True)
@@ -72,6 +79,10 @@ class _File:
         if self.kept is not None and len(where) > 1 and isinstance(where[1], int):
             where = (where[0], self.kept[where[1]], *where[2:])
         return place_of(self.node, where)
+
+
+def _origin(entry: Any, file: _File, start: Location) -> Origin:
+    return Origin(entry, file.label, file.place_of(start).line, lambda where: file.place_of((*start, *where)).line)
 
 
 def _one_line(message: str) -> str:
@@ -97,26 +108,31 @@ class _AnyName(frozenset[str]):
 class _Loading:
     """One attempt; gathers problems as it goes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, label: str | None) -> None:
         self._folder = folder
-        self._label = folder.name or folder.resolve().name
+        self._label = label or folder.name or folder.resolve().name
         self._problems: list[Problem] = []
         self._paths: dict[str, Path] = {}
         self._files: dict[str, _File] = {}
+        self._contents: dict[str, bytes] = {}
+        self._read = 0  # bytes of YAML so far
 
     def bundle(self) -> Bundle:
         self._read_folder()
         identity = self._compile(files.IDENTITY, lambda file: compile_identity(file, self._folder))
-        targets = self._compile(files.TARGETS, compile_targets)
+        targets = self._compile(files.TARGETS, lambda file: compile_targets(file, self._folder))
         names = targets.known_names() if targets and not self._problems else self._named_targets()
         policy = self._policy(names)
         masking = self._masking(names)
-        named = self._named_files(identity.files if identity else ())
+        files_named = (*(identity.files if identity else ()), *(targets.files if targets else ()))
+        named = self._named_files(files_named)
+        self._read_signature()
         if self._problems or not (identity and targets and policy and masking):
             raise BundleError(self._problems)
         about = self._files[files.BUNDLE].model
-        used = (*self._paths.values(), *identity.files)
-        return Bundle(about.name, about.version, self._sha256(named), identity, targets, policy, masking, used)
+        used = (*self._paths.values(), *files_named)
+        sha256 = self._sha256(named)
+        return Bundle(about.name, about.version, sha256, identity, targets, policy, masking, used, self._contents)
 
     def _read_folder(self) -> None:
         try:
@@ -139,6 +155,13 @@ class _Loading:
         if isinstance(data, str):
             self._add(file, Fault(NOWHERE, data))
             return
+        self._read += len(data)
+        if self._read > MAX_BYTES:
+            most = f"{MAX_BYTES >> 20} MB"
+            raise BundleError(
+                [Problem(file, 0, 0, f"the rules are larger than {most} up to here; accepted: up to {most}")]
+            )
+        self._contents[name] = data
         node, faults = read(data)
         self._add(file, *faults)
         if node is None:
@@ -171,19 +194,24 @@ class _Loading:
 
     def _policy(self, names: frozenset[str]) -> Policy | None:
         """All policy files together; a problem goes back to the file and the place its rule came from."""
-        origins: list[Origin] = []
-        sources: list[tuple[_File, Location]] = []
+        parts: dict[str, list[Origin]] = {}
+        sources: dict[tuple[str, int], tuple[_File, Location]] = {}
         for file in self._files.values():
-            if isinstance(file.model, PolicyFile):
-                for at, rule in enumerate(file.model.rules):
-                    sources.append((file, ("rules", at)))
-                    origins.append(Origin(rule, file.label, file.place_of(("rules", at)).line))
+            for part in PARTS_OF_POLICY if isinstance(file.model, PolicyFile) else ():
+                origins = parts.setdefault(part, [])
+                for at, entry in enumerate(getattr(file.model, part)):
+                    sources[part, len(origins)] = (file, (part, at))
+                    origins.append(_origin(entry, file, (part, at)))
+        if sum(map(len, parts.values())) > MAX_RULES:
+            what = f"there are more than {MAX_RULES:,} rules, limits and tests; accepted: up to {MAX_RULES:,}"
+            self._add(self._label, Fault(NOWHERE, what))
+            return None
         try:
-            return compile_policy(origins, names)
+            return compile_policy(parts.pop("rules", []), names, **parts)
         except InvalidRules as error:
             for where, what in error.problems:
-                file, start = sources[int(where[0])]
-                self._add(file.label, Fault(file.place_of((*start, *where[1:])), what))
+                file, start = sources[str(where[0]), int(where[1])]
+                self._add(file.label, Fault(file.place_of((*start, *where[2:])), what))
             return None
 
     def _masking(self, names: frozenset[str]) -> MaskingRules | None:
@@ -205,7 +233,19 @@ class _Loading:
         for path, data in contents:
             if isinstance(data, str):
                 self._add(f"{self._label}/{path.name}", Fault(NOWHERE, data))
+            else:
+                self._contents[path.relative_to(self._folder).as_posix()] = data
         return [data for _, data in contents if isinstance(data, bytes)]
+
+    def _read_signature(self) -> None:
+        """The signature belongs to the bundle but not to what is signed: it does not count to the hash."""
+        path = self._folder / files.SIGNATURE
+        if os.path.lexists(path):
+            data = files.contents(path, most=files.MAX_SIGNATURE)
+            if isinstance(data, str):
+                self._add(f"{self._label}/{files.SIGNATURE}", Fault(NOWHERE, data))
+            else:
+                self._contents[files.SIGNATURE] = data
 
     def _sha256(self, referenced: list[bytes]) -> str:
         """Of the files' content as canonical JSON, so that comments and layout do not count, and of the files named."""

@@ -14,7 +14,7 @@ from yaml.resolver import Resolver
 
 from headgate.bundle.document import TOP, Fault, Mapping, Node, Place, Scalar, Sequence
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 5 << 20
 MAX_DEPTH = 32
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -49,7 +49,7 @@ def read(data: bytes) -> tuple[Node | None, list[Fault]]:
 
 def _decoded(data: bytes, faults: list[Fault]) -> str | None:
     if len(data) > MAX_BYTES:
-        faults.append(Fault(TOP, f"the file is larger than {MAX_BYTES >> 10} KiB; accepted: several files in policy/"))
+        faults.append(Fault(TOP, f"the file is larger than {MAX_BYTES >> 20} MB; accepted: up to {MAX_BYTES >> 20} MB of rules"))
         return None
     try:
         text = data.decode("utf-8-sig")

@@ -109,6 +109,8 @@ def _fault(node: Node, where: Location, details: list[Any], schema: dict[str, An
     if kind == "extra_forbidden":
         accepted = accepted_keys(schema, where[:-1])
         return Fault(_key_place(node, where), unknown_key(str(where[-1]), accepted))
+    if where[-1:] == (_KEY,) and kind == "value_error":
+        return Fault(_key_place(node, where[:-1]), str(context["error"]))
     if where[-1:] == (_KEY,):
         return Fault(_key_place(node, where[:-1]), unknown_key(str(where[-2]), [name.strip("`") for name in choices]))
     if kind == "missing":

@@ -6,10 +6,11 @@ be handed over does not go out either.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from mitmproxy import http
 
-from headgate.capture.record import Line, Message, Mode, message_of, record_of
+from headgate.capture.record import Fields, Line, Message, Mode, message_of, record_of
 from headgate.capture.writer import Writer
 from headgate.model import Exchange, guard_error
 
@@ -42,25 +43,32 @@ class Capture:
             self._refuse(self._exchanges[flow.id])
 
     def response(self, flow: http.HTTPFlow) -> None:
-        self._record(flow)
+        """A WebSocket is recorded once it has ended (`closed`); it is not opened when that could not be done."""
+        exchange = self._exchanges[flow.id]
+        if flow.websocket is None or exchange.refusal or (not self._writer.healthy and self._refuse(exchange)):
+            self._record(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._record(flow)
 
-    def _record(self, flow: http.HTTPFlow) -> None:
+    def closed(self, flow: http.HTTPFlow, sent: int, received: int) -> None:
+        """A WebSocket has ended, over which so many bytes of messages went from its caller and to it."""
+        self._record(flow, sent, received)
+
+    def _record(self, flow: http.HTTPFlow, sent: int = 0, received: int = 0) -> None:
         exchange, mode = self._exchanges[flow.id], Mode(self._mode())
         if mode is Mode.OFF or exchange.recorded:
             return
         released = flow.response
         if not self._writer.healthy and self._refuse(exchange):
             released = None
-        sent, shown = flow.request.data, mode if exchange.masked else Mode.METADATA
+        line, shown = flow.request.data, mode if exchange.masked else Mode.METADATA
         record = record_of(
             exchange,
             flow.id,
-            Line(sent.method, flow.request.scheme, sent.host, sent.port, sent.path, sent.http_version),
-            message_of(sent.headers.fields, sent.content, shown),
-            _response_of(released, shown),
+            Line(line.method, flow.request.scheme, line.host, line.port, line.path, line.http_version),
+            _with(message_of(line.headers.fields, line.content, shown), sent),
+            _with(message_of(*_content(released), shown), received) if released else None,
             mode=shown,
             ended=_ended(flow),
             status=released.status_code if released else None,
@@ -79,11 +87,18 @@ class Capture:
         return True
 
 
-def _response_of(response: http.Response | None, mode: Mode) -> Message | None:
-    return message_of(response.data.headers.fields, response.data.content, mode) if response else None
+def _content(response: http.Response) -> tuple[Fields, bytes | None]:
+    return response.data.headers.fields, response.data.content
+
+
+def _with(message: Message, more: int) -> Message:
+    """A message, counting what a WebSocket carried in its direction, of which nothing is kept."""
+    return replace(message, size=message.size + more) if more else message
 
 
 def _ended(flow: http.HTTPFlow) -> float | None:
     if flow.error:
         return flow.error.timestamp
+    if flow.websocket and flow.websocket.timestamp_end:
+        return flow.websocket.timestamp_end
     return (flow.response.timestamp_end or flow.response.timestamp_start) if flow.response else None

@@ -7,7 +7,7 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
-from headgate.capture.store import Entry, Recorded, Summary
+from headgate.capture.entries import Entry, Recorded, Summary
 
 
 def iso(seconds: float) -> str:
@@ -25,6 +25,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "request": _request_json(summary),
         "verdict": summary.verdict,
         "effect": summary.effect,
+        "mode": summary.mode,
         "reason": summary.reason,
         "rule": summary.rule,
         "outcome": {**_outcome_json(summary), "masked": summary.masked},
@@ -38,6 +39,8 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "decision_id": summary.decision_id,
         "time": iso(summary.time),
         "flow_id": summary.flow_id,
+        "trace_id": entry.trace_id,
+        "trace_link": entry.trace_link,
         "bundle": entry.bundle,
         "principal": entry.principal,
         "source": entry.source,
@@ -45,8 +48,15 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "request": {**_request_json(summary), "query_names": entry.query_names},
         "verdict": summary.verdict,
         "effect": summary.effect,
+        "mode": summary.mode,
         "reason": summary.reason,
         "rules": entry.rules,
+        "nearest": entry.nearest,
+        "shadow": entry.shadow,
+        "shadow_effect": entry.shadow_effect,
+        "errors": entry.errors,
+        "limits": entry.limits,
+        "violations": entry.violations,
         "outcome": {**_outcome_json(summary), **outcome},
         "recorded": {
             "mode": entry.mode,

@@ -6,16 +6,19 @@ is made from a flow that has been masked, and holds headers, bodies and query on
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from headgate.model import BundleRef, Decision, Effect, Exchange, MaskCount, Principal, Refusal, Target
+from headgate.model import BundleRef, Decision, Effect, Exchange, Later, MaskCount, Principal, Refusal, Target
 
 Fields = tuple[tuple[bytes, bytes], ...]
 """Header fields as they travelled: (name, value), in order."""
 
 MAX_BODY = 1024 * 1024
 """Bytes of a body that are kept; a longer one is cut there and marked."""
+
+OBSERVE = "observe"
+"""The mode of a decision that was recorded and not enforced."""
 
 UNJUDGED = "not-judged"
 """The reason of an exchange that ended before anybody decided: nothing of it went on."""
@@ -52,7 +55,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One exchange as it is kept: who, what, which rules, what came of it. `claims` are those the rules may read."""
+    """One exchange as it is kept: who, what, which rules, what came of it. `claims` are those the rules may read;
+    `nearest` works out, when the record is written, which rule came nearest to allowing it, and holds so many bytes of
+    memory (`held`) until then."""
 
     decision_id: str
     flow_id: str
@@ -73,16 +78,24 @@ class Record:
     masks: tuple[MaskCount, ...]
     stage_us: Mapping[str, int]
     error: str | None
+    trace_id: str | None = None
+    trace_link: str | None = None
+    nearest: Later | None = field(default=None, repr=False)
+    held: int = 0
 
     @property
     def weight(self) -> int:
         """About how many bytes it keeps in memory until it is written."""
-        return 2048 + len(self.request.body) + (len(self.response.body) if self.response else 0)
+        return 2048 + len(self.request.body) + (len(self.response.body) if self.response else 0) + self.held
 
     @property
     def effect(self) -> Effect:
         """What policy said; a refusal before policy was asked is a deny."""
         return self.decision.effect if self.decision else Effect.DENY
+
+    @property
+    def mode_of_decision(self) -> str:
+        return OBSERVE if self.decision and self.decision.observed else "enforce"
 
     @property
     def reason(self) -> str:
@@ -137,13 +150,20 @@ def record_of(
         exchange.masks,
         dict(exchange.stage_us),
         exchange.error or error,
+        exchange.trace_id,
+        exchange.trace_link,
+        exchange.nearest,
+        len(sent.body) if sent and sent.body and exchange.nearest else 0,
     )
 
 
-def verdict(effect: str, refusal: str | None, error: str | None) -> str:
-    """One word for what became of a request: allowed, refused, withheld or failed."""
+def verdict(effect: str, refusal: str | None, error: str | None, mode: str) -> str:
+    """One word for what became of a request: allowed, refused, withheld or failed, or observed for one that policy
+    would have refused if it were enforced."""
     if refusal:
         return "withheld" if refusal == "withheld" else "refused"
-    if effect != Effect.ALLOW:
+    if effect != Effect.ALLOW and mode != OBSERVE:
         return "refused"
-    return "failed" if error else "allowed"
+    if error:
+        return "failed"
+    return "allowed" if effect == Effect.ALLOW else "observed"

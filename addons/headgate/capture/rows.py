@@ -7,24 +7,29 @@ become visible escapes in columns that people read; header fields keep every byt
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
 
 from headgate.capture.key import keyed
-from headgate.capture.record import Fields, Message, Mode, Record
+from headgate.capture.record import UNJUDGED, Fields, Message, Mode, Record
 from headgate.capture.tables import BodyRow, DecisionRow, FlowRow, MaskRow, PrincipalRow, Rows, RulesetRow
-from headgate.model import BundleRef, Principal
+from headgate.model import BundleRef, Decision, Effect, Principal, RuleRef
 
 SMALL = 256
 """Bodies up to this size are kept as they are: the tables stay readable and little would be won."""
 
 
+NONE = "[]"
+
+UNDECIDED = Decision(Effect.DENY, UNJUDGED)
+
 to_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
-def rows_of(record: Record, key: bytes) -> Rows:
-    """The rows of `record`, bodies and principal under their keyed hashes."""
+def rows_of(record: Record, key: bytes, nearest: str | None = None) -> Rows:
+    """The rows of `record`, bodies and principal under their keyed hashes; `nearest` is the nearest allow as JSON."""
     principal = _principal_row(record.principal, record.claims, key) if record.principal else None
     request = _body_row(record.request, key)
     response = _body_row(record.response, key) if record.response else None
@@ -33,7 +38,7 @@ def rows_of(record: Record, key: bytes) -> Rows:
         _ruleset_row(record.bundle) if record.bundle else None,
         tuple(body for body in (request, response) if body),
         _flow_row(record, principal, request, response),
-        _decision_row(record),
+        _decision_row(record, nearest),
         tuple(
             MaskRow(record.decision_id, plain(mask.location), mask.entity, mask.operator, mask.count)
             for mask in record.masks
@@ -75,9 +80,9 @@ def _flow_row(
     )
 
 
-def _decision_row(record: Record) -> DecisionRow:
-    rules = record.decision.rules if record.decision else ()
-    refusal, target = record.refusal, record.target
+def _decision_row(record: Record, nearest: str | None) -> DecisionRow:
+    said = record.decision or UNDECIDED
+    rules, refusal, target = said.rules, record.refusal, record.target
     return DecisionRow(
         record.decision_id,
         record.bundle.sha256 if record.bundle else None,
@@ -86,12 +91,31 @@ def _decision_row(record: Record) -> DecisionRow:
         record.effect,
         record.reason,
         rules[0].id if rules else None,
-        to_json([{"id": r.id, "effect": r.effect, "file": r.file, "line": r.line} for r in rules]),
+        _refs_json(rules),
         refusal.slug if refusal else None,
         refusal.reason if refusal else None,
         sum(mask.count for mask in record.masks),
         to_json(record.stage_us),
+        record.mode_of_decision,
+        _refs_json(said.shadow),
+        said.shadow_effect,
+        _list_json(said.errors),
+        to_json([asdict(use) for use in said.limits]) if said.limits else NONE,
+        _list_json(tuple(map(plain, said.violations))),
+        plain(nearest) if nearest else None,
+        record.trace_id,
+        record.trace_link,
     )
+
+
+def _refs_json(rules: tuple[RuleRef, ...]) -> str:
+    if not rules:
+        return NONE
+    return to_json([{"id": r.id, "effect": r.effect, "file": r.file, "line": r.line} for r in rules])
+
+
+def _list_json(texts: tuple[str, ...]) -> str:
+    return to_json(texts) if texts else NONE
 
 
 def _body_row(message: Message, key: bytes) -> BodyRow | None:

@@ -25,8 +25,25 @@ def m001_flows(db: Database) -> None:
     _create_parts(db)
     _create_flows(db)
     _create_decisions(db)
-    db.create_view("flows_readable", FLOWS_READABLE)
+    db.create_view("flows_readable", "select id as flow from flows")  # until the last migration that replaces it
     db.create_view("bodies_readable", BODIES_READABLE)
+
+
+@MIGRATIONS()
+def m002_what_decisions_say(db: Database) -> None:
+    """What is decided in shadow and in observe mode, by limits and by descriptions of requests; the nearest allow."""
+    decisions = db.table("decisions")
+    decisions.add_column("mode", str, not_null_default="enforce")  # or observe: recorded, not enforced
+    decisions.add_column("shadow", str, not_null_default="[]")  # JSON, as `rules`: those in shadow mode that apply
+    decisions.add_column("shadow_effect", str)  # what the answer would be with them; null: no other
+    decisions.add_column("errors", str, not_null_default="[]")  # JSON: ids of rules whose `when` failed
+    decisions.add_column("limits", str, not_null_default="[]")  # JSON: [{"id", "remaining", "exhausted", "enforced"}]
+    decisions.add_column("violations", str, not_null_default="[]")  # JSON: pointers to what a description refuses
+    decisions.add_column("nearest", str)  # JSON: {"rule", "failing"}, for a refusal because no rule allows
+    decisions.add_column("trace_id", str)
+    decisions.add_column("trace_link", str)  # the trace that a caller who is not trusted has named
+    db.execute("drop view flows_readable")
+    db.create_view("flows_readable", FLOWS_READABLE)
 
 
 def _create_parts(db: Database) -> None:
@@ -118,11 +135,12 @@ select
   d.target, d.environment,
   case
     when d.refusal = 'withheld' then 'withheld'
-    when d.refusal is not null or d.effect <> 'allow' then 'refused'
+    when d.refusal is not null or (d.effect <> 'allow' and d.mode <> 'observe') then 'refused'
     when f.error is not null then 'failed'
+    when d.effect <> 'allow' then 'observed'
     else 'allowed'
   end as verdict,
-  d.effect, d.reason, d.rule, d.refusal_reason,
+  d.effect, d.mode, d.reason, d.rule, d.refusal_reason,
   f.status, d.masked, f.req_size, f.resp_size, f.error,
   r.name || ' ' || r.version as bundle,
   f.id as flow

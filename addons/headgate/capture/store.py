@@ -7,26 +7,30 @@ nothing in it can make this unpack more than a record may hold.
 import json
 import sqlite3
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headgate.capture.entries import Entry, Filter, Recorded, Summary
 from headgate.capture.faults import cause
-from headgate.capture.record import MAX_BODY, verdict
+from headgate.capture.record import MAX_BODY
 from headgate.capture.schema import unapplied
 from headgate.errors import HeadgateError
 from headgate.model import ulid
 
+__all__ = ["Entry", "Filter", "Recorded", "Store", "Summary", "listing"]
+
 SUMMARY = """
 select d.id as decision_id, f.flow_id, f.ts_start as time, f.ts_end as ended, f.principal, p.kind, f.method, f.scheme,
-  f.host, f.port, f.path, f.query, f.status, d.effect, d.reason, d.rule, d.refusal, d.refusal_reason, d.masked, f.error
+  f.host, f.port, f.path, f.query, f.status, d.effect, d.mode, d.reason, d.rule, d.refusal, d.refusal_reason, d.masked,
+  f.error
 from decisions d join flows f on f.id = d.flow left join principals p on p.key = f.principal_key
 """
 DETAILS = """
 select f.*, p.kind, p.provider, p.owner, p.person, p.email, p.groups, p.environments, p.audiences, p.workload,
   p.session_id, p.session, p.claims, d.target, d.environment, d.rules, d.stage_us,
+  d.shadow, d.shadow_effect, d.errors, d.limits, d.violations, d.nearest, d.trace_id, d.trace_link,
   r.name as bundle_name, r.version as bundle_version, r.sha256 as bundle_sha256
 from decisions d join flows f on f.id = d.flow left join principals p on p.key = f.principal_key
   left join rulesets r on r.sha256 = d.ruleset
@@ -38,77 +42,12 @@ union select d.id from flows f join decisions d on d.flow = f.id
   where f.flow_id >= :lower and f.flow_id < :lower || '~'
 limit 6
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which flows; `host` may hold `*`, `since` is in seconds since the epoch."""
-
-    principal: str | None = None
-    host: str | None = None
-    effect: str | None = None
-    reason: str | None = None
-    refused: bool = False
-    since: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A flow in one line. `refusal` is None for what was released."""
-
-    decision_id: str
-    flow_id: str
-    time: float
-    ended: float | None
-    principal: str | None
-    kind: str | None
-    method: str
-    scheme: str
-    host: str
-    port: int
-    path: str
-    query: str | None
-    status: int | None
-    effect: str
-    reason: str
-    rule: str | None
-    refusal: str | None
-    refusal_reason: str | None
-    masked: int
-    error: str | None
-
-    @property
-    def verdict(self) -> str:
-        return verdict(self.effect, self.refusal, self.error)
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One direction as recorded; `headers` is None where only metadata was kept."""
-
-    headers: tuple[tuple[str, str], ...] | None
-    body: bytes
-    size: int
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Everything about one flow; the mappings are as in the record that interfaces describe."""
-
-    summary: Summary
-    mode: str
-    source: str
-    principal: dict[str, Any] | None
-    bundle: dict[str, str] | None
-    target: str | None
-    environment: str | None
-    query_names: list[str]
-    rules: list[dict[str, Any]]
-    masks: list[dict[str, Any]]
-    stage_us: dict[str, int]
-    request: Recorded
-    response: Recorded | None
+ANSWERED = """
+from decisions d join flows f on f.id = d.flow
+where d.id > ? and (d.refusal is null or d.refusal = 'withheld') and f.status is not null and f.error is null
+"""
+PAGE = 500
+"""Flows that are read at once: a reader that holds a capture open for long keeps its write-ahead log growing."""
 
 
 class Store:
@@ -127,6 +66,26 @@ class Store:
         """The flow with this flow id or decision id, or the only one whose id begins so."""
         with self._reading() as connection:
             return _entry(connection, _resolve(connection, name))
+
+    def answered(self, since: float | None = None, *, bodies: bool = False) -> Iterator[Entry]:
+        """Every flow that reached its upstream and was answered, the oldest first; with bodies only if asked for them.
+
+        What is recorded while this goes on comes, too.
+        """
+        last = _before(since)
+        while page := self._page(last, bodies):
+            yield from page
+            last = page[-1].summary.decision_id
+
+    def count_answered(self, since: float | None = None) -> int:
+        with self._reading() as connection:
+            return int(connection.execute(f"select count(*) {ANSWERED}", [_before(since)]).fetchone()[0])
+
+    def _page(self, last: str, bodies: bool) -> list[Entry]:
+        sql = f"select d.id {ANSWERED} order by d.id limit ?"
+        with self._reading() as connection:
+            ids = [row["id"] for row in connection.execute(sql, [last, PAGE]).fetchall()]
+            return [_entry(connection, one, bodies=bodies) for one in ids]
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
@@ -163,7 +122,7 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[object]]:
     if wanted.reason is not None:
         chosen.append(("(d.reason = ? or d.refusal_reason = ?)", [wanted.reason, wanted.reason]))
     if wanted.refused:
-        chosen.append(("(d.refusal is not null or d.effect <> 'allow')", []))
+        chosen.append(("(d.refusal is not null or (d.effect <> 'allow' and d.mode <> 'observe'))", []))
     if wanted.since is not None:
         chosen.append(("d.id >= ?", [ulid(max(0, int(wanted.since * 1000)), 0)]))
     return [condition for condition, _ in chosen], [value for _, values in chosen for value in values]
@@ -186,7 +145,12 @@ def _resolve(connection: sqlite3.Connection, name: str) -> str:
     return str(found[0])
 
 
-def _entry(connection: sqlite3.Connection, decision_id: str) -> Entry:
+def _before(since: float | None) -> str:
+    """What every decision id from `since` on comes after."""
+    return "" if since is None else ulid(max(0, int(since * 1000)), 0)
+
+
+def _entry(connection: sqlite3.Connection, decision_id: str, *, bodies: bool = True) -> Entry:
     summary = Summary(**connection.execute(f"{SUMMARY} where d.id = ?", [decision_id]).fetchone())
     row = connection.execute(DETAILS, [decision_id]).fetchone()
     masks = connection.execute(
@@ -205,8 +169,17 @@ def _entry(connection: sqlite3.Connection, decision_id: str) -> Entry:
         _parsed(row["rules"], []),
         [dict(mask) for mask in masks],
         _parsed(row["stage_us"], {}),
-        _recorded(connection, row, "req"),
-        _recorded(connection, row, "resp") if row["resp_size"] is not None else None,
+        _parsed(row["shadow"], []),
+        row["shadow_effect"],
+        _parsed(row["errors"], []),
+        _parsed(row["limits"], []),
+        _parsed(row["violations"], []),
+        _parsed(row["nearest"], None),
+        row["trace_id"],
+        row["trace_link"],
+        _parsed(row["session"], {}).get("issued_at"),
+        _recorded(connection, row, "req", bodies=bodies),
+        _recorded(connection, row, "resp", bodies=bodies) if row["resp_size"] is not None else None,
     )
 
 
@@ -225,9 +198,10 @@ def _principal(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _recorded(connection: sqlite3.Connection, row: sqlite3.Row, side: str) -> Recorded:
+def _recorded(connection: sqlite3.Connection, row: sqlite3.Row, side: str, *, bodies: bool) -> Recorded:
     headers = _parsed(row[f"{side}_headers"], None)
-    found = connection.execute("select codec, data from bodies where key = ?", [row[f"{side}_body"]]).fetchone()
+    key = row[f"{side}_body"] if bodies else None
+    found = connection.execute("select codec, data from bodies where key = ?", [key]).fetchone()
     return Recorded(
         tuple((name, value) for name, value in headers) if headers is not None else None,
         _unpacked(found["codec"], found["data"]) if found else b"",

@@ -89,6 +89,15 @@ class DecisionRow(NamedTuple):
     refusal_reason: str | None
     masked: int
     stage_us: str
+    mode: str
+    shadow: str
+    shadow_effect: str | None
+    errors: str
+    limits: str
+    violations: str
+    nearest: str | None
+    trace_id: str | None
+    trace_link: str | None
 
 
 class MaskRow(NamedTuple):

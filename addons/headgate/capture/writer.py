@@ -9,12 +9,14 @@ hold it. While writing fails, `healthy` is false, and those who must not go on u
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from headgate import __version__
+from headgate.capture.afterwards import Afterwards
 from headgate.capture.backlog import Backlog, Limits
 from headgate.capture.faults import cause
 from headgate.capture.key import keep_key, load_key
@@ -72,7 +74,7 @@ class Writer:
     ) -> None:
         self.path = state / "capture.db"
         self._clock, self._limits, self._connect = clock, limits, connect
-        self._backlog = Backlog(limits)
+        self._backlog, self._afterwards = Backlog(limits), Afterwards(time.monotonic)
         self._dropped, self._overflowing = 0, False
         self._counters = Counters()
         self._faults: set[str] = set()
@@ -164,7 +166,7 @@ class Writer:
 
     def _rows(self, record: Record) -> Rows | None:
         try:
-            return rows_of(record, self._key)
+            return rows_of(record, self._key, self._afterwards.nearest(record))
         except UNSTORABLE as error:
             self._lose(error)
             return None

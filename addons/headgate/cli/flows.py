@@ -4,8 +4,6 @@ Reads the capture of a state folder, also while a proxy writes it. All that a pe
 """
 
 import json
-import re
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,29 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headgate.cli.options import JSON, STATE
+from headgate.cli import verdicts
+from headgate.cli.options import JSON, STATE, moment
 from headgate.cli.screen import print_table, visible
 
 if TYPE_CHECKING:
-    from headgate.capture.store import Entry, Recorded, Summary
+    from headgate.capture.entries import Entry, Recorded, Summary
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 COLUMNS = ("time", "id", "principal", "method", "where", "verdict", "why", "status", "masked")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A time, or how long ago, in seconds since the epoch."""
-    if value is None:
-        return None
-    if ago := re.fullmatch(r"(\d{1,9})([smhd])", value):
-        return time.time() - int(ago[1]) * UNITS[ago[2]]
-    try:
-        parsed = datetime.fromisoformat(value)
-    except ValueError:
-        message = f"`{visible(value)}` is not a time: `90s`, `15m`, `2h`, `7d` or ISO 8601 is accepted"
-        raise click.BadParameter(message, ctx, param) from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 @click.group()
@@ -56,7 +40,7 @@ def flows() -> None:
 @click.option("--host", metavar="HOST", help="Only to this host; `*` stands for anything.")
 @click.option("--effect", type=click.Choice(["allow", "approve", "deny"]), help="Only what policy decided so.")
 @click.option("--reason", metavar="REASON", help="Only with this reason, such as no-rule-allows.")
-@click.option("--since", callback=_since, metavar="TIME", help="Only later: `15m`, `2h`, `7d` ago, or ISO 8601 (UTC).")
+@click.option("--since", callback=moment, metavar="TIME", help="Only later: `15m`, `2h`, `7d` ago, or ISO 8601 (UTC).")
 @JSON
 def list_flows(state: Path, limit: int, as_json: bool, **wanted: Any) -> None:
     """List recorded flows, the newest first.
@@ -66,8 +50,9 @@ def list_flows(state: Path, limit: int, as_json: bool, **wanted: Any) -> None:
     headgate flows list --principal ana@corp.example --host "*.internal"
     headgate flows list --refused --json | jq '.[].reason'
     """
+    from headgate.capture.entries import Filter
     from headgate.capture.layout import summary_json
-    from headgate.capture.store import Filter, Store
+    from headgate.capture.store import Store
 
     found = Store(state).summaries(Filter(**wanted), limit)
     if as_json:
@@ -147,8 +132,7 @@ def _facts(entry: "Entry") -> Iterator[tuple[str, str]]:
     yield "time", iso(summary.time) + took
     reason = summary.refusal_reason or summary.reason
     yield "verdict", summary.verdict if reason == summary.verdict else f"{summary.verdict}: {reason}"
-    for rule in entry.rules:
-        yield "rule", f"{rule['id']} ({rule['effect']}), {rule['file']}:{rule['line']}"
+    yield from verdicts.rules_and_modes(entry)
     yield from _who(entry)
     yield "what", f"{summary.method} {summary.scheme}://{_place(summary)}{summary.path}{query}"
     if entry.query_names and summary.query is None:
@@ -157,11 +141,13 @@ def _facts(entry: "Entry") -> Iterator[tuple[str, str]]:
         yield "target", f"{entry.target} ({entry.environment or 'no environment'})"
     if entry.bundle:
         yield "bundle", f"{entry.bundle['name']} {entry.bundle['version']} ({entry.bundle['sha256'][:12]})"
+    yield from verdicts.checks(entry)
     yield "status", str(summary.status or "none") + (f" ({summary.error})" if summary.error else "")
     for mask in entry.masks:
         yield "masked", f"{mask['location']}: {mask['entity']}, {mask['operator']}, {mask['count']} times"
     if entry.stage_us:
         yield "stages", ", ".join(f"{stage} {spent:,} us" for stage, spent in entry.stage_us.items())
+    yield from verdicts.trace(entry)
 
 
 def _who(entry: "Entry") -> Iterator[tuple[str, str]]:

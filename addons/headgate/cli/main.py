@@ -11,11 +11,13 @@ COMMANDS = {
     "bench": ("headgate.cli.bench:bench", "Measure the chain against bare mitmdump, and each stage of it."),
     "demo": ("headgate.cli.demo:demo", "Run real requests through the whole chain on loopback, and say where to look."),
     "flows": ("headgate.cli.flows:flows", "List and show what was recorded."),
+    "init": ("headgate.cli.init:init", "Write a commented rules folder to start from."),
     "mask": ("headgate.cli.mask:mask", "Mask a file or stdin by the rules."),
     "releases": ("headgate.cli.releases:releases", "Sign, verify and show the list of releases."),
     "rules": ("headgate.cli.rules:rules", "Check a rules folder."),
     "run": ("headgate.cli.run:run", "mitmdump with the chain and safe defaults."),
     "sessions": ("headgate.cli.sessions:sessions", "Cut off a session, a caller or a token; list and lift that."),
+    "signal": ("headgate.cli.signal:signal", "Set and clear live signals that rules can match; list them."),
     "token": ("headgate.cli.token:token", "Mint tokens for trying things out; see why a token is or is not accepted."),
     "web": ("headgate.cli.run:web", "mitmweb with the chain and safe defaults."),
 }

@@ -1,8 +1,13 @@
 """Options that several commands take, and how they are read."""
 
+import re
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+
+from headgate.cli.screen import visible
 
 STATE_FOLDER = ".headgate"
 STATE = click.option(
@@ -31,3 +36,20 @@ def seconds_of(lasts: str, longest: float) -> float:
         accepted = f"from `1s` to `{longest / 86400:g}d`"
         raise click.BadParameter(f"too long or nothing; accepted: {accepted}", param_hint="--for")
     return seconds
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A time, or how long ago, in seconds since the epoch."""
+    if value is None:
+        return None
+    if ago := re.fullmatch(r"(\d{1,9})([smhd])", value):
+        return time.time() - int(ago[1]) * UNITS[ago[2]]
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        message = f"`{visible(value)}` is not a time: `90s`, `15m`, `2h`, `7d` or ISO 8601 is accepted"
+        raise click.BadParameter(message, ctx, param) from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headgate.cli.rules_explain import explain
+from headgate.cli.rules_proofs import lint, test
+from headgate.cli.rules_signing import sign, verify
+from headgate.cli.rules_suggest import suggest
+from headgate.cli.rules_versions import activate, diff, history, rollback
 from headgate.errors import BundleError
 
 if TYPE_CHECKING:
@@ -14,7 +19,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def rules() -> None:
-    """Check a rules folder; print the schemas of its files."""
+    """Check and test a rules folder; explain answers; print schemas; activate, compare, roll back and sign versions."""
+
+
+for versioning in (activate, history, diff, rollback, sign, verify):
+    rules.add_command(versioning)
+for proving in (explain, lint, test):
+    rules.add_command(proving)
+rules.add_command(suggest)
 
 
 @rules.command()
@@ -87,13 +99,14 @@ def _report(bundle: "Bundle") -> dict[str, Any]:
         "providers": len(bundle.identity.providers),
         "targets": len(bundle.targets.known_names()),
         "rules": len(bundle.policy.rules),
+        "tests": len(bundle.policy.tests),
         "masks": len(bundle.masking.masks),
         "problems": [],
     }
 
 
 def _summary(report: dict[str, Any]) -> str:
-    counts = ", ".join(_count(report[f"{what}s"], what) for what in ("provider", "target", "rule", "mask"))
+    counts = ", ".join(_count(report[f"{what}s"], what) for what in ("provider", "target", "rule", "test", "mask"))
     return f"ok: {report['name']} {report['version']}, {counts}, sha256 {report['sha256']}"
 
 

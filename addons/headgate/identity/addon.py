@@ -21,12 +21,14 @@ from headgate.identity.hygiene import NOTHING_TAKEN, Clean, Mode, RawRequest, ch
 from headgate.identity.jwks import KeySet
 from headgate.identity.keys import Clock, KeyRing
 from headgate.identity.memory import KeyWanted, Memory
+from headgate.identity.overrides import body_refusal
 from headgate.identity.presets import DEVELOPMENT
 from headgate.identity.provider import IdentityRules, Provider
 from headgate.identity.reasons import Malformed, Reason, Rejected
 from headgate.identity.replays import Replays
 from headgate.identity.revocations import Revocations
-from headgate.model import Exchange, Principal, Refusal, Request, guard_error, malformed, unauthenticated
+from headgate.identity.tracing import continue_or_start, traced_fields
+from headgate.model import Exchange, PathRules, Principal, Refusal, Request, guard_error, malformed, unauthenticated
 
 BRIEF = 64 * 1024
 BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "CONNECT"))
@@ -55,25 +57,29 @@ class Call:
     request: Request
     shown: Presented
     rules: IdentityRules
+    path_rules: PathRules
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What identity takes from outside: each is asked anew for every request.
 
-    `accepts_host(exchange, host)` says whether `host` is a name of the target of `exchange.request`; `signer` gives the
+    `accepts_host(exchange, host)` says whether `host` is a name of the target of `exchange.request`, and
+    `path_rules(exchange, scheme, host, port)` how paths are read at the target of such a place; `signer` gives the
     key for what the upstream is told under these rules, None where nothing is; `own_ports` are all at which this
     process listens. `certificates(client_id)` are those with which a connection began (DER, the caller's own first).
     """
 
     rules: Callable[[Exchange], IdentityRules]
     accepts_host: Callable[[Exchange, str], bool]
+    path_rules: Callable[[Exchange, str, str, int], PathRules]
     loopback_only: Callable[[], bool]
     own_ports: Callable[[], frozenset[int]]
     development_key: Callable[[], DevelopmentKey | None]
     revocations: Callable[[], Revocations | None]
     signer: Callable[[IdentityRules], AssertionKey | None]
     certificates: Callable[[str], tuple[bytes, ...]]
+    randomness: Callable[[int], bytes]
 
 
 class Identity:
@@ -108,11 +114,16 @@ class Identity:
         exchange.request = replace(exchange.request, body=body)
         if int(flow.request.headers.get("content-length", len(body))) != len(body):
             exchange.refusal = malformed(Malformed.LENGTH_MISMATCH.value)
+        elif misread := body_refusal(flow.request.headers.fields, body):
+            exchange.refusal = malformed(misread.value)
 
     def vouch(self, flow: http.HTTPFlow) -> None:
-        """Tell the upstream who calls, in a header that this proxy signs: the last thing done to an allowed request."""
+        """Tell the upstream who calls, in a header that this proxy signs, and which trace this is part of: the last
+        things done to an allowed request."""
         exchange = self._exchanges[flow.id]
         rules = self._sources.rules(exchange)
+        if exchange.trace is not None:
+            flow.request.headers = http.Headers(traced_fields(flow.request.headers.fields, exchange.trace))
         if rules.forward is None:
             return
         signer = self._sources.signer(rules)
@@ -128,6 +139,18 @@ class Identity:
             token_id=exchange.decision_id,
         )
 
+    def again(self, exchange: Exchange) -> Refusal | None:
+        """Say who calls by what was shown with a request that has long been let pass, or why nobody is believed any
+        more. `exchange` is made for this, with the rules in force now. A proof of possession has been used up."""
+        if exchange.shown is None:
+            raise HeadgateError("an exchange is judged again in which nothing was shown")
+        mode, shown = exchange.shown
+        caller = self._callers.identify(shown, None, self._sources.rules(exchange), self._clock())
+        if isinstance(caller, Rejected):
+            return _refused(caller.reason, mode)
+        exchange.principal = caller
+        return None
+
     def client_disconnected(self, client: connection.Client) -> None:
         self._tunnels.pop(client.id, None)
 
@@ -135,6 +158,7 @@ class Identity:
 
     def _judge(self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, accept: "Accept") -> Awaitable[None] | None:
         rules, tunnel = self._sources.rules(exchange), self._tunnel(flow)
+        self._trace(flow, exchange, trusted=tunnel is None and rules.trusted_proxies.trusts(flow.client_conn.peername[0]))
         source = self._source(flow, rules, tunnel)
         if isinstance(source, Malformed):
             exchange.refusal = malformed(source.value)
@@ -143,7 +167,12 @@ class Identity:
         taken = rules.taken if mode is Mode.REVERSE else NOTHING_TAKEN
         own_ports = frozenset() if mode is Mode.REVERSE else self._sources.own_ports()
         raw = _raw(flow, mode, tunnel.address if tunnel else None, source, own_ports)
-        clean = check(raw, lambda request, host: self._names(exchange, request, host), taken)
+        clean = check(
+            raw,
+            lambda request, host: self._names(exchange, request, host),
+            taken,
+            lambda scheme, host, port: self._sources.path_rules(exchange, scheme, host, port),
+        )
         if isinstance(clean, Refusal):
             exchange.request, exchange.refusal = None, clean
             return None
@@ -160,7 +189,8 @@ class Identity:
         if isinstance(shown, Rejected):
             exchange.refusal = _refused(shown.reason, mode)
             return None
-        return self._identify(Call(flow, exchange, mode, clean.request, shown, rules), accept)
+        exchange.shown = (mode, shown)
+        return self._identify(Call(flow, exchange, mode, clean.request, shown, rules, clean.path_rules), accept)
 
     def _identify(self, call: Call, accept: "Accept") -> Awaitable[None] | None:
         caller = self._caller(call)
@@ -179,7 +209,7 @@ class Identity:
         _settle(call, self._caller(call), accept)
 
     def _caller(self, call: Call) -> Principal | Rejected:
-        made = Made(call.request.method, call.request.path if call.mode is Mode.REVERSE else None)
+        made = Made(call.request.method, call.request.path if call.mode is Mode.REVERSE else None, call.path_rules)
         return self._callers.identify(call.shown, made, call.rules, self._clock())
 
     def _open(self, call: Call) -> None:
@@ -202,6 +232,13 @@ class Identity:
     def _names(self, exchange: Exchange, request: Request, host: str) -> bool:
         exchange.request = request
         return self._sources.accepts_host(exchange, host)
+
+    def _trace(self, flow: http.HTTPFlow, exchange: Exchange, *, trusted: bool) -> None:
+        """Which trace the request belongs to: known before anything can refuse it."""
+        named, state = (flow.request.headers.get_all(name) for name in ("traceparent", "tracestate"))
+        trace = continue_or_start(named, state, trusted=trusted, randomness=self._sources.randomness)
+        exchange.trace, exchange.trace_id = trace, trace.trace_id
+        exchange.trace_link = trace.link.trace_id if trace.link else None
 
     def _source(self, flow: http.HTTPFlow, rules: IdentityRules, tunnel: Tunnel | None) -> str | Malformed:
         """Where the caller is; inside a tunnel, headers are the caller's own and no trusted peer's."""

@@ -17,7 +17,7 @@ from headgate.identity.replays import Replays
 from headgate.identity.revocations import Revocations
 from headgate.identity.tokens import KeysOf
 from headgate.identity.xfcc import parse_xfcc
-from headgate.model import Kind, Principal
+from headgate.model import STRICT, Kind, PathRules, Principal
 
 MOST_TOKENS = 2
 """One of who calls, one of the code that calls: more are refused before they cost a signature each."""
@@ -31,6 +31,7 @@ class Made:
 
     method: str
     path: str | None
+    path_rules: PathRules = STRICT
 
 
 @dataclass(slots=True)
@@ -42,8 +43,9 @@ class Callers:
     replays: Replays
     memory: Memory
 
-    def identify(self, shown: Presented, call: Made, rules: IdentityRules, now: float) -> Principal | Rejected:
-        """The caller at `now` (seconds since the epoch)."""
+    def identify(self, shown: Presented, call: Made | None, rules: IdentityRules, now: float) -> Principal | Rejected:
+        """The caller at `now` (seconds since the epoch). Without a `call` a proof of possession has been checked when
+        it was shown, and is not checked again."""
         if shown.nothing:
             return ANONYMOUS if rules.anonymous else Rejected(Reason.NO_TOKEN)
         if len(shown.tokens) > MOST_TOKENS:
@@ -61,7 +63,9 @@ class Callers:
             return Rejected(Reason.REVOKED)
         return rules.releases.judged(caller, now) if rules.releases else caller
 
-    def _verify(self, shown: Presented, call: Made, rules: IdentityRules, now: float) -> list[Verified] | Rejected:
+    def _verify(
+        self, shown: Presented, call: Made | None, rules: IdentityRules, now: float
+    ) -> list[Verified] | Rejected:
         """Each proof by itself; one that does not verify spoils the others. A proof of possession is used up by being
         checked, so that comes last."""
         found: list[Verified] = []
@@ -76,7 +80,7 @@ class Callers:
         return found
 
     def _unproven(
-        self, token: Shown, verified: Verified, proof: bytes | None, call: Made, rules: IdentityRules, now: float
+        self, token: Shown, verified: Verified, proof: bytes | None, call: Made | None, rules: IdentityRules, now: float
     ) -> Reason | None:
         """Why a token does not count as it was shown; one that is bound to a key counts with a proof of it only."""
         binding = rules.binding
@@ -86,7 +90,11 @@ class Callers:
             return Reason.UNSUPPORTED_SCHEME if token.bound else None
         if verified.thumbprint is None:
             return Reason.BINDING_REQUIRED if token.bound or binding.dpop == "required" else None
-        if proof is None or not token.bound or call.path is None:
+        if proof is None or not token.bound:
+            return Reason.PROOF_MISSING
+        if call is None:
+            return None
+        if call.path is None:
             return Reason.PROOF_MISSING
         return check_proof(
             proof.decode("latin-1"),
@@ -96,6 +104,7 @@ class Callers:
             thumbprint=verified.thumbprint,
             now=now,
             replays=self.replays,
+            path_rules=call.path_rules,
         )
 
     def _certificates(self, shown: Presented, rules: IdentityRules, now: float) -> list[Verified | Rejected]:

@@ -14,7 +14,7 @@ import json
 import math
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, TypeIs
 
@@ -29,6 +29,7 @@ from headgate.identity.reasons import Malformed, Reason
 from headgate.identity.replays import Replays
 from headgate.identity.sources import is_loopback
 from headgate.match import Section, Text
+from headgate.model import STRICT, PathRules
 
 MAX_PROOF = 8 * 1024
 TYPE = "dpop+jwt"
@@ -41,12 +42,21 @@ _PRINTABLE = re.compile(r"[!-~]+\Z")
 
 
 def check_proof(
-    proof: str, *, method: str, url: str, token: str, thumbprint: str, now: float, replays: Replays
+    proof: str,
+    *,
+    method: str,
+    url: str,
+    token: str,
+    thumbprint: str,
+    now: float,
+    replays: Replays,
+    path_rules: PathRules = STRICT,
 ) -> Reason | None:
     """Why `proof` does not prove that the caller of this request holds the key with `thumbprint`; None: it does.
 
-    `url` is what the caller sees: the public URL of this proxy with the path of the request. `token` is the access
-    token as it was sent, verified before, and `thumbprint` its `cnf.jkt`. A proof that is good is used up by this.
+    `url` is what the caller sees: the public URL of this proxy with the path of the request, which `path_rules` say how
+    to read. `token` is the access token as it was sent, verified before, and `thumbprint` its `cnf.jkt`. A proof that
+    is good is used up by this.
     """
     if len(proof) > MAX_PROOF:
         return Reason.PROOF_TOO_LONG
@@ -56,7 +66,7 @@ def check_proof(
     claims = parts.claims
     return (
         _unsigned(parts, thumbprint)
-        or _for_other(claims, method, url, token)
+        or _for_other(claims, method, token, lambda htu: same_url(htu, url, path_rules))
         or _stale_or_used(claims, thumbprint, now, replays)
     )
 
@@ -71,14 +81,14 @@ def thumbprint_of(jwk: Mapping[str, Any]) -> str | None:
     return _sha256(json.dumps(members, separators=(",", ":"), sort_keys=True, ensure_ascii=False))
 
 
-def same_url(one: str, other: str) -> bool:
+def same_url(one: str, other: str, rules: PathRules = STRICT) -> bool:
     """Whether two URLs name the same resource, query and fragment aside (RFC 9449, section 4.3, item 9).
 
     They are compared in the one spelling that this proxy has for them and forwards (RFC 3986, sections 6.2.2 and
     6.2.3): scheme, host and default port, and the canonical path. What has no such spelling equals nothing.
     """
-    place = _place(one)
-    return place is not None and place == _place(other)
+    place = _place(one, rules)
+    return place is not None and place == _place(other, rules)
 
 
 # ---------------------------------------------------------------------------------------------------------- the proof
@@ -110,12 +120,12 @@ def _key(jwk: Any, algorithm: str) -> Key | None:
     return found if isinstance(found, Key) else None
 
 
-def _for_other(claims: Mapping[str, Any], method: str, url: str, token: str) -> Reason | None:
+def _for_other(claims: Mapping[str, Any], method: str, token: str, is_the_url: Callable[[str], bool]) -> Reason | None:
     """Why it was made for another request, or to go with another token."""
     if claims.get("htm") != method:
         return Reason.PROOF_METHOD_MISMATCH
     htu = claims.get("htu")
-    if not isinstance(htu, str) or not same_url(htu, url):
+    if not isinstance(htu, str) or not is_the_url(htu):
         return Reason.PROOF_URL_MISMATCH
     return None if claims.get("ath") == _sha256(token) else Reason.PROOF_TOKEN_MISMATCH
 
@@ -152,12 +162,12 @@ class _Place(NamedTuple):
     path: str
 
 
-def _place(url: str) -> _Place | None:
+def _place(url: str, rules: PathRules) -> _Place | None:
     found = _URL.match(url) if _PRINTABLE.match(url) else None
     authority = parse_authority(found[2].encode()) if found else None
     if not found or not authority:
         return None
-    scheme, path = found[1].lower(), canonical(found[3] or "/")
+    scheme, path = found[1].lower(), canonical(found[3] or "/", rules)
     port = authority.port_for(scheme)
     return None if port is None or isinstance(path, Malformed) else _Place(scheme, authority.host, port, path)
 
@@ -200,7 +210,7 @@ def compile_binding(spec: SessionBindingSpec | None) -> SessionBinding:
             what = f"`public_url` is missing; `dpop: {spec.dpop}` needs the URL under which callers see this proxy"
             raise InvalidRules([((), what)])
         return SessionBinding("off", "")
-    place = _place(spec.public_url)
+    place = _place(spec.public_url, STRICT)
     bare = place is not None and place.path == "/" and not re.search("[?#]", spec.public_url)
     if place is None or not bare or (place.scheme == "http" and not is_loopback(place.host.strip("[]"))):
         accepted = "`https://HOST`, or `http://` for a loopback host; no path, no query"

@@ -35,6 +35,7 @@ class Role(Enum):
     REFUSED = auto()  # would make the upstream act on another method, host or path
     UPGRADE = auto()
     CONNECTION = auto()
+    TRANSFER = auto()  # named in lower case, which every parser knows
     CODINGS = auto()
     EXPECT = auto()
     HOST = auto()
@@ -86,15 +87,20 @@ FORWARDED = _names("forwarded x-real-ip true-client-ip x-client-ip x-cluster-cli
 """What earlier hops say; of it `X-Forwarded-For` is believed, of trusted peers."""
 
 OVERRIDES = _names("""
-    x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-original-uri
-    x-envoy-original-path x-original-method x-rewrite-uri x-override-url x-original-host x-host
+    x-http-method-override x-http-method x-method-override x-method http-method-override method-override -method
+    x-original-method x-original-url x-original-uri x-original-path x-rewrite-url x-rewrite-uri x-override-url
+    x-request-uri request-uri x-waws-unencoded-url x-ms-original-url
+    x-envoy-original-path x-envoy-original-dst-host x-original-host x-host x-http-host-override
+    x-sendfile-type x-accel-mapping
 """)
 HOP_BY_HOP = _names("keep-alive te trailer http2-settings proxy")  # `Proxy` is HTTP_PROXY to CGI (2016-5385)
+EXTENSIONS = _names("sec-websocket-extensions")  # compressed messages could not be read as they travel
 CONDITIONAL = _names("range if-range if-none-match if-modified-since")
-DROPPED = FORWARDED | HOP_BY_HOP | CONDITIONAL
+DROPPED = FORWARDED | HOP_BY_HOP | EXTENSIONS | CONDITIONAL
 SINGLE = _names("""
     host authorization proxy-authorization dpop content-length content-type content-encoding transfer-encoding
     connection expect upgrade date origin referer user-agent range if-range max-forwards
+    sec-websocket-key sec-websocket-version sec-websocket-protocol sec-websocket-accept
 """)
 LISTED = frozenset((b"cookie", b"x-forwarded-for"))
 """Fields that may come more than once and of which each value is looked at."""
@@ -102,6 +108,7 @@ LISTED = frozenset((b"cookie", b"x-forwarded-for"))
 SPECIAL = {
     b"host": Role.HOST,
     b"connection": Role.CONNECTION,
+    b"transfer-encoding": Role.TRANSFER,
     b"upgrade": Role.UPGRADE,
     b"expect": Role.EXPECT,
     b"accept-encoding": Role.CODINGS,
@@ -203,6 +210,8 @@ def codings(value: bytes) -> bytes:
 def connection(value: bytes) -> bytes | None:
     """`Connection` as far as it is about the connection to this proxy; None when nothing of it is left."""
     options = [option.strip() for option in value.lower().split(b",")]
+    if b"upgrade" in options:  # of a WebSocket: no other upgrade gets this far
+        return b"Upgrade"
     return b", ".join(option for option in options if option in (b"close", b"keep-alive")) or None
 
 

@@ -23,13 +23,15 @@ from headgate.identity.headers import (
     refusal,
     without_cookies,
 )
+from headgate.identity.overrides import in_query
 from headgate.identity.paths import canonical, query_refusal
 from headgate.identity.reasons import Malformed
 from headgate.identity.sources import is_loopback
-from headgate.model import Refusal, Request, malformed
+from headgate.identity.upgrades import is_websocket
+from headgate.model import STRICT, PathRules, Refusal, Request, malformed
 
 VERSIONS = frozenset((b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2.0"))
-NEVER_FORWARDED = frozenset((b"CONNECT", b"TRACE", b"TRACK"))
+NEVER_FORWARDED = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"WEBSOCKET"))  # the last is what rules call an upgrade
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 ANY_ADDRESS = frozenset(("0.0.0.0", "[::]"))  # noqa: S104 - compared with, not bound to
 NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
@@ -74,7 +76,8 @@ class Clean:
     """A request that only one reading fits: as rules see it, and as it is to be forwarded.
 
     The caller's proofs have been taken out of both; `credentials` has the last value of each field received, by its
-    name's normal form, and `cookies` every `Cookie` field, for who looks for them.
+    name's normal form, and `cookies` every `Cookie` field, for who looks for them. `path_rules` are those by which its
+    path was read.
     """
 
     request: Request
@@ -83,6 +86,7 @@ class Clean:
     authority: bytes
     credentials: Mapping[bytes, bytes] = field(default=NOTHING, repr=False)
     cookies: tuple[bytes, ...] = field(default=(), repr=False)
+    path_rules: PathRules = STRICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +104,25 @@ NOTHING_TAKEN = Taken()
 NamesTarget = Callable[[Request, str], bool]
 """Whether a host is a name of the target that this request will go to."""
 
+PathRulesOf = Callable[[str, str, int], PathRules]
+"""How paths are read at the target of a scheme, a canonical host and a port."""
 
-def check(raw: RawRequest, names_target: NamesTarget, taken: Taken = NOTHING_TAKEN) -> Clean | Refusal:
+
+def strictly(scheme: str, host: str, port: int) -> PathRules:
+    """The same rules for every target: nothing is loosened."""
+    del scheme, host, port
+    return STRICT
+
+
+def check(
+    raw: RawRequest, names_target: NamesTarget, taken: Taken = NOTHING_TAKEN, path_rules: PathRulesOf = strictly
+) -> Clean | Refusal:
     """The request as it will be forwarded, or why it is malformed."""
-    checked = _check(raw, names_target, taken)
+    checked = _check(raw, names_target, taken, path_rules)
     return malformed(checked.value) if isinstance(checked, Malformed) else checked
 
 
-def _check(raw: RawRequest, names_target: NamesTarget, taken: Taken) -> Clean | Malformed:
+def _check(raw: RawRequest, names_target: NamesTarget, taken: Taken, path_rules: PathRulesOf) -> Clean | Malformed:
     if raw.version not in VERSIONS or (raw.version == b"HTTP/2.0") is not (raw.alpn == b"h2"):
         return Malformed.HTTP_VERSION
     if raw.mode is Mode.CONNECT and raw.version == b"HTTP/2.0":  # several tunnels on one connection, of several callers
@@ -119,13 +134,13 @@ def _check(raw: RawRequest, names_target: NamesTarget, taken: Taken) -> Clean | 
     headers = read(raw.fields, taken.headers if taken.travel else frozenset())
     if isinstance(headers, Malformed):
         return headers
-    if reason := refusal(headers, raw.version):
+    if not is_websocket(raw.method, raw.version, headers) and (reason := refusal(headers, raw.version)):
         return reason
     host = dialled_host(raw.host)
     named = _named(raw, headers)
     if host is None or isinstance(named, Malformed):
         return named if isinstance(named, Malformed) else Malformed.HOST_MALFORMED
-    clean = _clean(raw, host, headers, taken)
+    clean = _clean(raw, host, headers, taken, path_rules(raw.scheme, host, raw.port))
     if isinstance(clean, Malformed):
         return clean
     return _misdirected(raw, clean.request, named, names_target) or clean
@@ -191,8 +206,8 @@ def _is_own(raw: RawRequest, request: Request) -> bool:
     return request.host in own or request.host.endswith(".localhost") or is_loopback(request.host.strip("[]"))
 
 
-def _clean(raw: RawRequest, host: str, headers: Headers, taken: Taken) -> Clean | Malformed:
-    target = _target(raw)
+def _clean(raw: RawRequest, host: str, headers: Headers, taken: Taken, path_rules: PathRules) -> Clean | Malformed:
+    target = _target(raw, path_rules)
     if isinstance(target, Malformed):
         return target
     path, query = target
@@ -222,6 +237,7 @@ def _clean(raw: RawRequest, host: str, headers: Headers, taken: Taken) -> Clean 
         place.encode() if raw.version == b"HTTP/2.0" or (raw.mode is Mode.FORWARD and raw.authority) else b"",
         headers.found,
         tuple(headers.listed.get(b"cookie", ())),
+        path_rules,
     )
 
 
@@ -236,15 +252,19 @@ def _forwarded(name: Name, value: bytes, place: str, taken: Taken) -> bytes | No
             return codings(value)
         case Role.CONNECTION:
             return connection(value)
+        case Role.TRANSFER | Role.UPGRADE:
+            return value.lower()
         case _:
             return value
 
 
-def _target(raw: RawRequest) -> tuple[str, str] | Malformed:
+def _target(raw: RawRequest, rules: PathRules) -> tuple[str, str] | Malformed:
     """Canonical path and query; a CONNECT has neither."""
     if raw.mode is Mode.CONNECT:
         return "/", ""
     path, _, query = raw.target.partition(b"?")
-    spelled = canonical(path)
+    spelled = canonical(path, rules)
+    if isinstance(spelled, Malformed):
+        return spelled
     text = query.decode("latin-1")
-    return spelled if isinstance(spelled, Malformed) else (query_refusal(text) or (spelled, text))
+    return query_refusal(text) or (Malformed.METHOD_OVERRIDE if text and in_query(text) else (spelled, text))

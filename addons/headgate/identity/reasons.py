@@ -123,7 +123,7 @@ class Malformed(_Coded):
     ALIASED_HEADER = "aliased-header", "a header is spelled so that others read it as another one"
     OVERRIDE_HEADER = "override-header", "a header asks the upstream to act on another method, host or path"
     CONNECTION_HEADER = "connection-header", "the Connection header names a header to be removed on the way"
-    UPGRADE_REFUSED = "upgrade-refused", "changing the protocol is not supported"
+    UPGRADE_REFUSED = "upgrade-refused", "the protocol may change to a WebSocket only, asked for as RFC 6455 says"
     EXPECT_REFUSED = "expect-refused", "an expectation other than 100-continue"
     TRANSFER_ENCODING = "transfer-encoding", "a transfer coding other than chunked, or one where none may be"
     LENGTH_AMBIGUOUS = "length-ambiguous", "the length of the body is given twice, or not as a number"
@@ -147,8 +147,13 @@ class Malformed(_Coded):
     PATH_BACKSLASH = "path-backslash", "the path holds a backslash, plain or encoded"
     PATH_PARAMETER = "path-parameter", "the path holds a semicolon, plain or encoded"
     PATH_WILDCARD = "path-wildcard", "the path holds an asterisk, plain or encoded"
+    PATH_TRIMMED = "path-trimmed", "a segment ends in a dot or a blank or begins with one, which some servers take off"
+    PATH_LOOKALIKE = "path-lookalike", "the path holds a character that some servers read as another one, or not at all"
+    PATH_CASE = "path-case", "the path holds a letter outside ASCII whose case cannot be folded as its servers fold it"
     PATH_DELIMITER = "path-delimiter", "the path holds `#`, or `?` written as an escape"
     QUERY_CHARACTER = "query-character", "the query holds a character that must not stand in a query"
+    METHOD_OVERRIDE = "method-override", "a field of the query or the body asks the upstream to act on another method"
+    FORM_UNREADABLE = "form-unreadable", "the body is a form that is compressed, or in a charset unlike ASCII"
 
 
 @dataclass(frozen=True, slots=True)

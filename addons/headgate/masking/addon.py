@@ -1,5 +1,7 @@
 """Mask what a response may not reveal before anything else sees it, and what recorders are shown of its request."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from mitmproxy import http
@@ -7,7 +9,9 @@ from mitmproxy.net.http import status_codes
 
 from headgate.masking.credentials import without_credentials
 from headgate.masking.due import due
+from headgate.masking.formats import Counts
 from headgate.masking.job import Done, Job, run
+from headgate.masking.messages import job_of, masked_of
 from headgate.masking.plan import CannotMask, Plan, detect_nothing
 from headgate.masking.record import recordable
 from headgate.masking.response import Received, without_stray_body
@@ -20,6 +24,10 @@ INLINE = 8 * 1024
 INLINE_WORK = 3000
 """Bytes, and commas, colons and brackets times passes over them, that may be masked without a worker: about 1 ms."""
 
+MESSAGES = 32
+"""Messages of WebSockets that are in the hands of the workers at once: others wait for their turn, as a message may and
+a response may not."""
+
 MOST_COUNTS = 1000
 """Locations that are recorded one by one; a response has more only where member names are data."""
 
@@ -31,6 +39,7 @@ class Masking:
         self, exchanges: Mapping[str, Exchange], rules: Callable[[Exchange], MaskingRules], workers: Workers
     ) -> None:
         self._exchanges, self._rules, self._workers = exchanges, rules, workers
+        self._turns = asyncio.Semaphore(MESSAGES)
 
     async def start(self) -> None:
         await self._workers.start()
@@ -45,6 +54,25 @@ class Masking:
     async def error(self, flow: http.HTTPFlow) -> None:
         flow.response = None
         await self._finish(flow, self._exchanges[flow.id], None)
+
+    def due(self, exchange: Exchange) -> Plan | None:
+        """What masks the messages of a WebSocket; CannotMask when that is not known."""
+        if exchange.bundle is None or exchange.principal is None:
+            raise CannotMask("masks-not-known")
+        return _due(self._rules(exchange), exchange)
+
+    async def message(self, exchange: Exchange, plan: Plan, content: bytes) -> bytes:
+        """A text message to the caller as it goes on; CannotMask when it may not. It counts to the exchange's masks."""
+        job = job_of(plan, content)
+        if _quick(job):
+            done = run(job, detect_nothing)
+        else:
+            async with self._turns:
+                done = await self._workers.run(job)
+        body, masked = masked_of(done, content)
+        before = Counter({(mask.location, mask.entity, mask.operator): mask.count for mask in exchange.masks})
+        exchange.masks = _counted(before + masked.counts)
+        return body
 
     async def _finish(self, flow: http.HTTPFlow, exchange: Exchange, upstream: http.Response | None) -> None:
         if upstream:
@@ -81,7 +109,7 @@ class Masking:
 
 def _due(rules: MaskingRules, exchange: Exchange) -> Plan | None:
     """Judged by the moment the request came, which its record tells: a slow upstream does not change the masks."""
-    return due(rules, exchange.principal, exchange.request, exchange.target, now=exchange.started)
+    return due(rules, exchange.principal, exchange.request, exchange.target, now=exchange.started, signals=exchange.signals)
 
 
 def _received(request: http.Request, upstream: http.Response) -> Received:
@@ -123,12 +151,15 @@ def _answer(flow: http.HTTPFlow, exchange: Exchange, upstream: http.Response, do
     if done.masked:
         upstream.headers = http.Headers(done.masked.headers)
         upstream.raw_content = upstream.raw_content if done.masked.body is None else done.masked.body
-        counts = sorted(done.masked.counts.items())
-        exchange.masks = tuple(MaskCount(*key, count) for key, count in counts[:MOST_COUNTS])
+        exchange.masks = _counted(done.masked.counts)
         upstream.reason = status_codes.RESPONSES.get(upstream.status_code, "")
     upstream.trailers = None
     _keep_from_recorders(exchange, upstream)
     flow.response = upstream
+
+
+def _counted(counts: Counts) -> tuple[MaskCount, ...]:
+    return tuple(MaskCount(*key, count) for key, count in sorted(counts.items())[:MOST_COUNTS])
 
 
 def _keep_from_recorders(exchange: Exchange, answer: http.Response) -> None:

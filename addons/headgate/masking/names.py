@@ -13,7 +13,10 @@ CREDENTIALS = frozenset(
 )
 """Words of which one in a name is enough."""
 
-WHOLE = frozenset({"auth", "code", "pass", "pin", "sas", "ticket", "x-amzn-oidc-data", "x-ms-client-principal"})
+WHOLE = frozenset(
+    {"auth", "code", "pass", "pin", "sas", "ticket", "x-amzn-oidc-data", "x-ms-client-principal"}
+    | {"sec-websocket-protocol"}  # where browsers, which can set no other header, put tokens
+)
 """Names that mean a credential only when they stand alone."""
 
 CROSS_ORIGIN = "access-control-"

@@ -13,6 +13,8 @@ NOT_MODIFIED = 304
 NO_CONTENT = 204
 RESET_CONTENT = 205
 FIRST_FINAL = 200
+SWITCHING = 101
+"""The answer that opens a WebSocket: a final one without a body, whose messages are masked one by one."""
 
 
 class Received(NamedTuple):
@@ -36,7 +38,7 @@ class MaskedResponse(NamedTuple):
 def mask_response(plan: Plan, received: Received, detect: Detect) -> MaskedResponse:
     """Apply what is due; CannotMask when the response cannot be read with certainty."""
     stray, received = received.body, without_stray_body(received)
-    bodiless = received.method == "HEAD" or received.status == NO_CONTENT
+    bodiless = received.method == "HEAD" or received.status in (NO_CONTENT, SWITCHING)
     if plan.reads_body and not bodiless:
         _refuse_parts(received)
     fields, counts, findings = mask_headers(received.headers, plan, detect)

@@ -19,7 +19,7 @@ from headgate.errors import InvalidRules
 from headgate.masking.content import readable
 from headgate.masking.entities import ENTITIES, FRAMING
 from headgate.masking.plan import Operator, Plan, Wanted, merge
-from headgate.match import Matcher, MatchSpec, Section, Text, compile_match
+from headgate.match import Matcher, MatchSpec, Section, Text, When, compile_match
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+\Z")
@@ -44,6 +44,7 @@ class MaskSpec(Section):
 
     id: Text
     match: MatchSpec
+    when: When | None = None
     fields: tuple[Text, ...] = ()
     detect: tuple[Text, ...] = ()
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.4
@@ -100,10 +101,11 @@ def _mask(spec: MaskSpec, where: Location, targets: frozenset[str], problems: Pr
         if name not in targets:
             accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
             problems.append(((*where, "match", *place), f"`{name[:80]}` is not a target; accepted: {accepted}"))
+    problems += [((*where, "when"), what) for _, what in spec.match.lacking_params(spec.when)]
     if not (spec.fields or spec.detect):
         problems.append((where, "the mask hides nothing; accepted: at least one of `fields` and `detect`"))
     problems += [((*where, *place), text) for place, text in _misnamed(spec)]
-    return Mask(spec.id, compile_match(spec.match, widen=True), _plan(spec))
+    return Mask(spec.id, compile_match(spec.match, widen=True, when=spec.when), _plan(spec))
 
 
 def _misnamed(spec: MaskSpec) -> Iterator[tuple[Location, str]]:

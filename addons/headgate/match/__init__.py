@@ -19,7 +19,8 @@ from headgate.match.facts import Dimension, Facts, Subject, Value, effective_met
 from headgate.match.header_names import plain_name
 from headgate.match.hosts import canonical_host, host_keys, host_pattern, is_address
 from headgate.match.paths import PathTemplate
-from headgate.match.spec import MatchSpec, Names, Section, Text, listed
+from headgate.match.sections import Names, Section, Text, listed
+from headgate.match.spec import MatchSpec, When
 
 __all__ = [
     "Dimension",
@@ -33,6 +34,7 @@ __all__ = [
     "Subject",
     "Text",
     "Value",
+    "When",
     "canonical_host",
     "compile_match",
     "duration",

@@ -10,12 +10,20 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
+from headgate.match.bodies import compile_body
 from headgate.match.conditions import Condition, Test, all_of, any_of, claim, max_age, shared, text, verified
+from headgate.match.expressions import parse_expression
 from headgate.match.facts import READS, Dimension, Facts, Subject, Value
+from headgate.match.graphql import compile_graphql
+from headgate.match.headers import compile_headers
 from headgate.match.hosts import host_keys
+from headgate.match.networks import compile_source
 from headgate.match.paths import PathTemplate
 from headgate.match.pointers import pointer
+from headgate.match.queries import compile_query
+from headgate.match.signals import compile_signal
 from headgate.match.spec import AllOf, AllOfScopes, MatchSpec, PrincipalSpec, SessionSpec, TargetSpec, WorkloadSpec
+from headgate.match.times import compile_time
 
 
 class Evaluated(Protocol):
@@ -28,10 +36,15 @@ class Evaluated(Protocol):
 
 
 class Expression(Protocol):
-    """A compiled `when:`."""
+    """A compiled `when:`; `uses` are the paths of the values that it refers to."""
 
     @property
+    def text(self) -> str: ...
+    @property
+    def uses(self) -> Mapping[tuple[str, ...], object]: ...
+    @property
     def reads_body(self) -> bool: ...
+    def actual(self, facts: Facts, path_params: Mapping[str, str]) -> Mapping[str, object]: ...
     def test(self, facts: Facts, path_params: Mapping[str, str]) -> Evaluated: ...
 
 
@@ -87,11 +100,13 @@ class Matcher:
         return NO_PARAMS
 
 
-def compile_match(spec: MatchSpec, *, widen: bool, when: Expression | None = None) -> Matcher:
+def compile_match(spec: MatchSpec, *, widen: bool, when: str | None = None) -> Matcher:
     """`widen` is for rules that forbid or hide: the path holds with a trailing slash too, the method in any case."""
     matcher = _compile(spec, widen=widen, absent=False)
-    reads_body = matcher.reads_body or (when is not None and when.reads_body)
-    return replace(matcher, when=when, reads_body=reads_body)
+    if when is None:
+        return matcher
+    expression = parse_expression(when, widen=widen)
+    return replace(matcher, when=expression, reads_body=matcher.reads_body or expression.reads_body)
 
 
 def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
@@ -106,6 +121,7 @@ def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
         conditions.append(_host(spec.host))
     if spec.path is not None:
         conditions.extend(_path(spec.path, widen))
+    conditions.extend(_contents(spec, widen))
     if spec.not_ is not None:
         conditions.append(_not(_compile(spec.not_, widen=not widen, absent=None)))
     fixed = {c.dimension: c.values for c in conditions if c.dimension is not None and c.values is not None}
@@ -114,6 +130,24 @@ def _compile(spec: MatchSpec, *, widen: bool, absent: bool | None) -> Matcher:
     templates = tuple(PathTemplate.parse(text) for text in spec.path or ())
     reads_body = any(condition.reads_body for condition in conditions)
     return Matcher(tuple(tests), fixed, explained, None, templates, reads_body)
+
+
+def _contents(spec: MatchSpec, widen: bool) -> Iterator[Condition]:
+    """What is asked of the request beyond its line, and of the moment: absent is false there, below `not:` too."""
+    if spec.source is not None:
+        yield from compile_source(spec.source)
+    if spec.signal is not None:
+        yield from compile_signal(spec.signal)
+    if spec.time is not None:
+        yield from compile_time(spec.time)
+    if spec.query is not None:
+        yield from compile_query(spec.query, widen=widen)
+    if spec.headers is not None:
+        yield from compile_headers(spec.headers, widen=widen)
+    if spec.body is not None:
+        yield from compile_body(spec.body, widen=widen)
+    if spec.graphql is not None:
+        yield from compile_graphql(spec.graphql, widen=widen)
 
 
 def _not(inner: Matcher) -> Condition:

@@ -6,57 +6,32 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     StrictBool,
     StrictInt,
     StrictStr,
     Tag,
-    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
+from headgate.match.bodies import BodyPaths
 from headgate.match.durations import Duration
+from headgate.match.expressions import parse_expression
+from headgate.match.graphql import GraphqlSpec
+from headgate.match.headers import HeaderNames
 from headgate.match.hosts import host_pattern
+from headgate.match.networks import Networks
 from headgate.match.paths import PathTemplate
 from headgate.match.pointers import pointer
+from headgate.match.queries import QueryNames
+from headgate.match.sections import Conditions, Names, Section, Some, Text, listed, shape
+from headgate.match.signals import SignalNames
+from headgate.match.times import TimeSpec
 from headgate.model import Kind
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*\Z")
-
-
-class Section(BaseModel):
-    """A mapping in a rules file: unknown keys are errors, and so is a key without a value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _given(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None:
-            everything = "; what matches everything is written `match: {}`" if info.field_name == "match" else ""
-            raise ValueError(f"a value is missing{everything}")
-        return value
-
-
-class _Conditions(Section):
-    """A mapping of conditions of which at least one must be there, since none would match everything."""
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not self.model_fields_set:
-            names = ", ".join(f"`{field.alias or name}`" for name, field in type(self).model_fields.items())
-            raise ValueError(f"no condition is given; accepted: at least one of {names}")
-        return self
-
-
-def listed(value: Any) -> Any:
-    """One value stands for a list of one."""
-    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _method(text: str) -> str:
@@ -73,6 +48,11 @@ def _template(text: str) -> str:
 def _scope(text: str) -> str:
     if re.search(r"\s", text):
         raise ValueError(f"`{text[:80]}` is not a scope; accepted: text without blanks, several scopes as a list")
+    return text
+
+
+def _when(text: str) -> str:
+    parse_expression(text)
     return text
 
 
@@ -93,9 +73,6 @@ def _claims[Claims: Mapping[str, Any]](claims: Claims) -> Claims:
     return claims
 
 
-Text = Annotated[str, Field(min_length=1)]
-Some = Field(min_length=1)
-Names = Annotated[tuple[Text, ...], BeforeValidator(listed, json_schema_input_type=Text | list[Text]), Some]
 Kinds = Annotated[tuple[Kind, ...], BeforeValidator(listed, json_schema_input_type=Kind | list[Kind]), Some]
 Methods = Annotated[
     tuple[Annotated[Text, AfterValidator(_method)], ...],
@@ -122,8 +99,8 @@ Scalars = Annotated[tuple[Scalar, ...], BeforeValidator(listed, json_schema_inpu
 Claims = Annotated[dict[str, Scalars], AfterValidator(_claims), Field(json_schema_extra={"minProperties": 1})]
 
 
-def _shape(value: Any) -> str:
-    return "a-mapping" if isinstance(value, Mapping | BaseModel) else "names"
+When = Annotated[Text, AfterValidator(_when)]
+"""One CEL expression beside a `match:`, for what that cannot say."""
 
 
 class AllOf(Section):
@@ -134,19 +111,17 @@ class AllOfScopes(Section):
     all: ScopeNames
 
 
-class TargetSpec(_Conditions):
+class TargetSpec(Conditions):
     environment: Names | None = None
     tags: Names | None = None
 
 
-Groups = Annotated[Annotated[Names, Tag("names")] | Annotated[AllOf, Tag("a-mapping")], Discriminator(_shape)]
-Scopes = Annotated[
-    Annotated[ScopeNames, Tag("names")] | Annotated[AllOfScopes, Tag("a-mapping")], Discriminator(_shape)
-]
-Targets = Annotated[Annotated[Names, Tag("names")] | Annotated[TargetSpec, Tag("a-mapping")], Discriminator(_shape)]
+Groups = Annotated[Annotated[Names, Tag("names")] | Annotated[AllOf, Tag("a-mapping")], Discriminator(shape)]
+Scopes = Annotated[Annotated[ScopeNames, Tag("names")] | Annotated[AllOfScopes, Tag("a-mapping")], Discriminator(shape)]
+Targets = Annotated[Annotated[Names, Tag("names")] | Annotated[TargetSpec, Tag("a-mapping")], Discriminator(shape)]
 
 
-class WorkloadSpec(_Conditions):
+class WorkloadSpec(Conditions):
     """The code that calls; `verified` says that a signed release list names it."""
 
     name: Names | None = None
@@ -157,14 +132,14 @@ class WorkloadSpec(_Conditions):
     verified: StrictBool | None = None
 
 
-class SessionSpec(_Conditions):
+class SessionSpec(Conditions):
     """A scope is its whole text: none is a prefix of another or contains it."""
 
     scopes: Scopes | None = None
     max_age: Annotated[Duration, AfterValidator(_age)] | None = None
 
 
-class PrincipalSpec(_Conditions):
+class PrincipalSpec(Conditions):
     """Texts are exact, or globs with `*` where a single value is compared."""
 
     id: Names | None = None
@@ -187,6 +162,13 @@ class MatchSpec(Section):
     method: Methods | None = None
     host: Hosts | None = None
     path: Paths | None = None
+    query: QueryNames | None = None
+    headers: HeaderNames | None = None
+    body: BodyPaths | None = None
+    graphql: GraphqlSpec | None = None
+    source: Networks | None = None
+    time: TimeSpec | None = None
+    signal: SignalNames | None = None
     not_: "MatchSpec | None" = Field(None, alias="not")
 
     @field_validator("not_")
@@ -195,6 +177,14 @@ class MatchSpec(Section):
         if not spec.model_fields_set:
             raise ValueError("no condition is given; accepted: at least one key of a match")
         return spec
+
+    def lacking_params(self, when: str | None) -> list[tuple[str, str]]:
+        """Path variables that `when` refers to and not every path has, each with what to say of it."""
+        params = self.path_params()
+        asked = parse_expression(when).path_params - params if when else ()
+        known = ", ".join(f"`{param}`" for param in sorted(params)) or "none, for there is none"
+        what = "`path_params.{}` is not a variable of every path of this `match`; accepted: {}"
+        return [(name, what.format(name[:80], known)) for name in sorted(asked)]
 
     def path_params(self) -> frozenset[str]:
         """The variables that each of the paths has."""

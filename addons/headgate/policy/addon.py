@@ -1,21 +1,30 @@
 """Refuse every request that the active bundle does not allow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
 
 from mitmproxy import http
 
 from headgate.errors import HeadgateError
 from headgate.match import Facts, Subject
 from headgate.model import (
+    BundleRef,
     Decision,
     Effect,
     Exchange,
     Refusal,
+    Request,
     approval_required,
     denied,
     guard_error,
+    invalid,
+    rate_limited,
 )
-from headgate.policy.engine import TUNNEL_MAY_OPEN, PolicyRules, conclude, entry_refused, settle
+from headgate.policy.buckets import LimitStore, MemoryLimits, Outcome, header_fields
+from headgate.policy.engine import NO_RULE_ALLOWS, TUNNEL_MAY_OPEN, PolicyRules, conclude, entry_refused, settle
+from headgate.policy.limits import Due, due
+from headgate.policy.nearest import Later
 from headgate.policy.shaping import shaped_fields, shaped_query
 
 Clock = Callable[[], float]
@@ -24,6 +33,10 @@ Clock = Callable[[], float]
 Signals = Callable[[], frozenset[str] | None]
 """Those that are set; None when that is not known."""
 
+Take = Callable[[Sequence[Due], float], Outcome]
+
+RATE_LIMITED = "rate-limited"
+NOT_AS_DESCRIBED = "not-as-described"
 APPROVALS_UNAVAILABLE = "approvals-unavailable"
 """A rule asks for a person's approval, and there is nobody to ask yet."""
 
@@ -37,8 +50,12 @@ class Policy:
         rules: Callable[[Exchange], PolicyRules],
         clock: Clock,
         signals: Signals = frozenset,
+        limits: LimitStore | None = None,
+        ticks: Clock = monotonic,
     ) -> None:
+        """`ticks` is the clock of the limits, in seconds from anywhere; it must not leap."""
         self._exchanges, self._rules, self._clock, self._signals = exchanges, rules, clock, signals
+        self._limits, self._ticks = limits or MemoryLimits(), ticks
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Decide at once, unless a rule that bears on the request reads its body."""
@@ -46,16 +63,26 @@ class Policy:
         if not self._enter(exchange):
             return
         if exchange.decision is None:
-            exchange.decision = settle(self._rules(exchange).policy, self._facts(exchange))
+            facts = self._facts(exchange)
+            exchange.decision = settle(self._rules(exchange).policy, facts)
+            self._explain_later(exchange, facts)
+            if exchange.decision and exchange.decision.lets_pass and _announces_body(facts.request):
+                self._limit(exchange, self._limits.peek)  # rather than read it first
         if exchange.decision:
-            exchange.refusal = refusal_of(exchange.decision)
+            exchange.refusal = exchange.refusal or refusal_of(exchange.decision)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Decide what was left open, now that the body is there, and make the request what the rules say."""
         exchange = self._exchanges[flow.id]
         if exchange.decision is None:
-            exchange.decision = conclude(self._rules(exchange).policy, self._facts(exchange))
+            facts = self._facts(exchange)
+            exchange.decision = conclude(self._rules(exchange).policy, facts)
+            self._explain_later(exchange, facts)
             exchange.refusal = refusal_of(exchange.decision)
+        if exchange.refusal is None:
+            self._validate(exchange)
+        if exchange.refusal is None:
+            self._limit(exchange, self._limits.spend)
         if exchange.refusal is None:
             _shape(flow.request, exchange.decision)
 
@@ -66,6 +93,43 @@ class Policy:
             return
         exchange.decision = exchange.decision or Decision(Effect.ALLOW, TUNNEL_MAY_OPEN)
         exchange.refusal = refusal_of(exchange.decision)
+
+    def _validate(self, exchange: Exchange) -> None:
+        """Refuse a request that does not fit the description of its target; where that is not enforced, only say so."""
+        request, target, decision = exchange.request, exchange.target, exchange.decision
+        targets = self._rules(exchange).targets
+        if not targets.described or target is None or request is None or decision is None:
+            return
+        found = targets.misfits(target, request)
+        if found:
+            exchange.decision = replace(decision, violations=tuple(violation.pointer for violation in found))
+        if found and targets.enforces_description(target):
+            listed = [{"pointer": violation.pointer, "detail": violation.what} for violation in found]
+            exchange.refusal = invalid(NOT_AS_DESCRIBED, (("errors", listed),))
+
+    def _limit(self, exchange: Exchange, take: Take) -> None:
+        """Refuse a request of which there have been too many; one to an observed target is only said to be one."""
+        policy, decision = self._rules(exchange).policy, exchange.decision
+        if not policy.limits or decision is None:
+            return
+        dues = due(policy.limits, policy.limit_index, self._facts(exchange))
+        if not dues:
+            return
+        now = self._ticks()
+        outcome = take(dues, now)
+        exchange.decision = replace(decision, limits=outcome.uses)
+        if outcome.refusing and not decision.observed:
+            first = outcome.refusing[0].limit
+            exchange.refusal = rate_limited(RATE_LIMITED, first.message, first.id, header_fields(outcome, now))
+
+    def again(self, exchange: Exchange, bundle: BundleRef) -> Refusal | None:
+        """Why a request that has long been let pass may not go on by the rules in `bundle`; None when it may.
+
+        `exchange` is made for this; no limit is spent anew."""
+        exchange.bundle, exchange.decision = bundle, None
+        if not self._enter(exchange):
+            return exchange.refusal
+        return refusal_of(exchange.decision or conclude(self._rules(exchange).policy, self._facts(exchange)))
 
     def _enter(self, exchange: Exchange, scheme: str | None = None) -> bool:
         """Find where the request goes; the decision is made if the caller may not go there at all. False without what
@@ -86,6 +150,16 @@ class Policy:
             raise HeadgateError("a request is decided on that identity has not passed")
         now = self._clock()
         return Facts(Subject(exchange.principal, exchange.request, exchange.target, now, exchange.signals))
+
+    def _explain_later(self, exchange: Exchange, facts: Facts) -> None:
+        """Leave what is needed to say which rule came nearest to allowing the request, for whoever records it."""
+        if exchange.decision and exchange.decision.reason == NO_RULE_ALLOWS:
+            subject = Subject(facts.principal, facts.request, facts.target, facts.now, facts.signals)
+            exchange.nearest = Later(self._rules(exchange).policy, subject)
+
+
+def _announces_body(request: Request) -> bool:
+    return bool(request.values("transfer-encoding") or request.values("content-length") not in ([], ["0"]))
 
 
 def refusal_of(decision: Decision) -> Refusal | None:

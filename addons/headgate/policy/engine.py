@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from headgate.match import Facts, Matcher, Subject
 from headgate.model import UNSHAPED, Decision, Effect, Principal, Request, RuleRef, Shaping, Target
 from headgate.policy.index import Index
+from headgate.policy.limits import Limit
 from headgate.policy.shaping import Shaper, shape
 from headgate.policy.targets import Targets
+from headgate.policy.testcases import Case
 
 ALLOWED_BY_RULE = "allowed-by-rule"
 DENIED_BY_RULE = "denied-by-rule"
@@ -48,15 +50,30 @@ class Rule:
     line_of: Callable[[tuple[str | int, ...]], int] = field(default=lambda _: 0, compare=False, repr=False)
 
 
+class Written(NamedTuple):
+    """The schema's entries that rules and limits were compiled from, in the same order, for what checks the rules."""
+
+    rules: tuple[Any, ...] = ()
+    limits: tuple[Any, ...] = ()
+
+
+NOTHING_WRITTEN = Written()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All rules, indexed when they are put together."""
+    """All rules and limits, indexed when they are put together; `tests` are what the bundle says of itself."""
 
     rules: tuple[Rule, ...]
+    limits: tuple[Limit, ...] = ()
+    tests: tuple[Case, ...] = field(default=(), compare=False, repr=False)
+    written: Written = field(default=NOTHING_WRITTEN, compare=False, repr=False)
     index: Index = field(init=False, compare=False, repr=False)
+    limit_index: Index = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", Index([rule.matcher for rule in self.rules]))
+        object.__setattr__(self, "limit_index", Index([limit.matcher for limit in self.limits]))
 
 
 class PolicyRules(NamedTuple):
@@ -64,7 +81,6 @@ class PolicyRules(NamedTuple):
 
     targets: Targets
     policy: Policy
-    limits: Any = ()
 
 
 @dataclass(slots=True)
@@ -172,7 +188,7 @@ def _concluded(facts: Facts, found: Verdicts) -> Decision:
     return replace(
         decision,
         shadow=_refs(found.shadow),
-        shadow_effect=_shadow_effect(decision.effect, found),
+        shadow_effect=_shadow_effect(facts, decision.effect, found),
         errors=tuple(sorted(found.errors)),
         observed=observed,
     )
@@ -202,11 +218,18 @@ def _shaping(facts: Facts, found: Verdicts) -> Shaping | str:
     return shape([(shaper, matcher.path_params(facts)) for shaper, matcher in shapers], facts)
 
 
-def _shadow_effect(effect: Effect, found: Verdicts) -> Effect | None:
+def _shadow_effect(facts: Facts, effect: Effect, found: Verdicts) -> Effect | None:
     """What the answer would be with the rules in shadow mode enforced, if that is another."""
-    shadowed = {rule.ref.effect for rule in found.shadow}
-    effects = shadowed | ({effect} if found.denies or found.unsure or effect is not Effect.DENY else set())
-    would = next((one for one in (Effect.DENY, Effect.APPROVE, Effect.ALLOW) if one in effects), Effect.DENY)
+    if not found.shadow:
+        return None
+    by_effect = {one: [rule for rule in found.shadow if rule.ref.effect is one] for one in Effect}
+    enforced = Verdicts(
+        denies=found.denies + by_effect[Effect.DENY],
+        unsure=found.unsure,
+        approves=found.approves + by_effect[Effect.APPROVE],
+        allows=found.allows + by_effect[Effect.ALLOW],
+    )
+    would = _answer(facts, enforced).effect
     return None if would is effect else would
 
 

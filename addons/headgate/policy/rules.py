@@ -3,18 +3,24 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
+from headgate.bundled import located
 from headgate.errors import InvalidRules
-from headgate.match import MatchSpec, Names, Section, Text, compile_match, listed
+from headgate.match import MatchSpec, Names, Section, Text, When, compile_match, listed
 from headgate.model import Effect, RuleRef, Target
 from headgate.policy.approval_spec import ApprovalSpec
-from headgate.policy.engine import Policy, Rule
+from headgate.policy.engine import Policy, Rule, Written
+from headgate.policy.limits import Limit, LimitOrigin, LimitSpec, compile_limits
 from headgate.policy.names import Identifier
+from headgate.policy.openapi import OpenAPI, load_description
+from headgate.policy.paths_spec import PathsSpec
 from headgate.policy.shaping import HeaderNames, SetHeaders, compile_shaper, referred_params
-from headgate.policy.targets import UNKNOWN, Entry, Targets, host_entry
+from headgate.policy.targets import UNKNOWN, Described, Entry, Targets, host_entry
+from headgate.policy.testcases import CaseSpec, compile_tests
 
 __all__ = [
     "Identifier",
@@ -49,6 +55,8 @@ class TargetSpec(Section):
     environment: Text | None = None
     tags: Names = ()
     audiences: Names = ()
+    paths: PathsSpec = PathsSpec()
+    openapi: OpenAPI | None = None
     observe: StrictBool = False
 
 
@@ -66,6 +74,7 @@ class RuleSpec(Section):
     id: Identifier
     effect: Effect
     match: MatchSpec
+    when: When | None = None
     mode: Literal["enforce", "shadow"] = "enforce"
     pinned: StrictBool = False
     message: Annotated[str, Field(min_length=1, max_length=500)] | None = None
@@ -93,18 +102,21 @@ class PolicyFile(Section):
     """policy.yaml, or one of policy/*.yaml"""
 
     rules: list[RuleSpec]
+    limits: tuple[LimitSpec, ...] = ()
+    tests: tuple[CaseSpec, ...] = ()
 
 
 class Origin(NamedTuple):
-    """A rule and where it stands, as decisions report it; `line_of` finds the line of a place in the rule."""
+    """An entry of a list and where it stands, as decisions report it; `line_of` finds the line of a place in it."""
 
-    rule: RuleSpec
+    rule: Any
     file: str
     line: int
     line_of: Callable[[Location], int] = lambda _: 0
 
 
-def compile_targets(file: TargetsFile) -> Targets:
+def compile_targets(file: TargetsFile, folder: Path = Path()) -> Targets:
+    """`folder` is where the file stands, and whatever it names."""
     problems: Problems = []
     by_entry: dict[Entry, Target] = {}
     by_host: dict[str, set[Target]] = defaultdict(set)
@@ -114,34 +126,66 @@ def compile_targets(file: TargetsFile) -> Targets:
             taken = "stands for every other system" if spec.name == UNKNOWN.name else "is the name of another target"
             problems.append((("targets", at, "name"), f"`{spec.name}` {taken}; accepted: a name of its own"))
         names.add(spec.name)
-        target = Target(spec.name, spec.environment, frozenset(spec.tags), frozenset(spec.audiences), spec.observe)
+        tags, audiences = frozenset(spec.tags), frozenset(spec.audiences)
+        target = Target(spec.name, spec.environment, tags, audiences, spec.observe, spec.paths.rules())
         for place, text in enumerate(spec.hosts):
             entry = host_entry(text)
             if (other := by_entry.setdefault(entry, target)) is not target:
                 message = f"`{text}` is also a host of target `{other.name}`; accepted: each host at one target"
                 problems.append((("targets", at, "hosts", place), message))
             by_host[entry[0]].add(target)
+    described = _descriptions(file, folder, problems)
     if problems:
         raise InvalidRules(problems)
     owners = {host: frozenset(targets) for host, targets in by_host.items()}
-    return Targets(by_entry, owners, file.unknown == "allow", file.isolate_environments)
+    files = dict.fromkeys(located(folder, spec.openapi.file) for spec in file.targets if spec.openapi)
+    return Targets(by_entry, owners, file.unknown == "allow", file.isolate_environments, described, tuple(files))
 
 
-def compile_policy(rules: Sequence[Origin], targets: frozenset[str]) -> Policy:
-    """Rules of all files together; `targets` are the names they may use (`Targets.known_names`).
+def _descriptions(file: TargetsFile, folder: Path, problems: Problems) -> dict[str, Described]:
+    found: dict[str, Described] = {}
+    for at, spec in enumerate(file.targets):
+        if spec.openapi:
+            try:
+                found[spec.name] = Described(load_description(spec.openapi, folder), spec.openapi.mode == "enforce")
+            except ValueError as error:
+                problems.append((("targets", at, "openapi"), str(error)))
+    return found
 
-    The location of a problem begins with the rule's position in `rules`.
+
+PARTS_OF_POLICY = ("rules", "limits", "tests")
+"""The lists of a policy file."""
+
+
+def compile_policy(
+    rules: Sequence[Origin], targets: frozenset[str], limits: Sequence[Origin] = (), tests: Sequence[Origin] = ()
+) -> Policy:
+    """The entries of all files together; `targets` are the names they may use (`Targets.known_names`).
+
+    The location of a problem begins with the name of its list and the entry's position there.
     """
-    problems: Problems = []
-    places: dict[str, Origin] = {}
+    problems = [*_duplicates("rules", rules)]
     for at, origin in enumerate(rules):
+        problems += [(("rules", at, *where), message) for where, message in _unknown_names(origin.rule, targets)]
+    compiled: tuple[Limit, ...] = ()
+    try:
+        compiled = compile_limits([LimitOrigin(limit, file, line) for limit, file, line, _ in limits], targets)
+    except InvalidRules as error:
+        problems += [(("limits", *where), message) for where, message in error.problems]
+    known = [frozenset(origin.rule.id for origin in part) for part in (rules, limits)]
+    cases, wrong = compile_tests([(test, file, line) for test, file, line, _ in tests], *known)
+    if problems or wrong:
+        raise InvalidRules(problems + wrong)
+    written = Written(tuple(rules), tuple(limits))
+    return Policy(tuple(_compile_rule(origin) for origin in rules), compiled, cases, written)
+
+
+def _duplicates(part: str, origins: Sequence[Origin]) -> Iterator[tuple[Location, str]]:
+    places: dict[str, Origin] = {}
+    for at, origin in enumerate(origins):
         if (first := places.setdefault(origin.rule.id, origin)) is not origin:
-            message = f"`{origin.rule.id}` is also the id of the rule at {first.file}:{first.line}; accepted: a new one"
-            problems.append(((at, "id"), message))
-        problems += [((at, *where), message) for where, message in _unknown_names(origin.rule, targets)]
-    if problems:
-        raise InvalidRules(problems)
-    return Policy(tuple(_compile_rule(origin) for origin in rules))
+            what = f"`{origin.rule.id}` is also the id of the rule at {first.file}:{first.line}; accepted: a new one"
+            yield (part, at, "id"), what
 
 
 def _unknown_names(rule: RuleSpec, targets: frozenset[str]) -> Iterator[tuple[Location, str]]:
@@ -150,6 +194,7 @@ def _unknown_names(rule: RuleSpec, targets: frozenset[str]) -> Iterator[tuple[Lo
         if name not in targets:
             accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
             yield ("match", *where), f"`{name[:80]}` is not a target; accepted: {accepted}"
+    yield from ((("when",), what) for _, what in rule.match.lacking_params(rule.when))
     params = rule.match.path_params()
     for header, text in (rule.set_headers or {}).items():
         for name in sorted(referred_params(text) - params):
@@ -160,7 +205,7 @@ def _unknown_names(rule: RuleSpec, targets: frozenset[str]) -> Iterator[tuple[Lo
 
 def _compile_rule(origin: Origin) -> Rule:
     spec = origin.rule
-    matcher = compile_match(spec.match, widen=spec.effect is not Effect.ALLOW)
+    matcher = compile_match(spec.match, widen=spec.effect is not Effect.ALLOW, when=spec.when)
     shaper = compile_shaper(spec.set_headers or {}, spec.remove_headers or (), spec.remove_query or ())
     return Rule(
         RuleRef(spec.id, spec.effect, origin.file, origin.line),

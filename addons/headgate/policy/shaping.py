@@ -84,20 +84,24 @@ class Shaper:
 
 
 def shape(shapers: Sequence[tuple[Shaper, Params]], facts: Facts) -> Shaping | str:
-    """What all of them ask for together, or the reason why it cannot be done."""
+    """What all of them ask for together, or the reason why it cannot be done: the first of those above, in whatever
+    order the shapers come."""
     found: dict[str, str] = {}
+    problems: set[str] = set()
     for shaper, params in shapers:
         for name, pieces in shaper.set_headers:
             value = _text(pieces, facts, params)
             if value is None:
-                return MISSING
-            if len(value) > MAX_VALUE or not _FIELD.match(value):
-                return UNFIT
-            if found.setdefault(name, value) != value:
-                return CONFLICT
+                problems.add(MISSING)
+            elif len(value) > MAX_VALUE or not _FIELD.match(value):
+                problems.add(UNFIT)
+            elif found.setdefault(name, value) != value:
+                problems.add(CONFLICT)
     removed = frozenset[str]().union(*(shaper.remove_headers for shaper, _ in shapers))
     if removed & found.keys():
-        return CONFLICT
+        problems.add(CONFLICT)
+    if problems:
+        return next(reason for reason in (MISSING, UNFIT, CONFLICT) if reason in problems)
     query = frozenset[str]().union(*(shaper.remove_query for shaper, _ in shapers))
     return Shaping(tuple(sorted(found.items())), removed, query)
 

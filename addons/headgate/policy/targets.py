@@ -3,12 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-from headgate.match import canonical_host, host_keys, host_pattern
-from headgate.model import Target
+from headgate.match import canonical_host, effective_method, host_keys, host_pattern
+from headgate.model import Request, Target
+from headgate.policy.openapi import Description, Violation
 
 UNKNOWN = Target("unknown")
 """Stands for every system without an entry, where targets.yaml says `unknown: allow`."""
+
+WEBSOCKET = "WEBSOCKET"
 
 _ENTRY = re.compile(r"(\[[^]]*\]|[^:\[\]]+)(?::([1-9][0-9]{0,4}))?\Z")
 
@@ -26,14 +32,26 @@ def host_entry(text: str) -> Entry:
     return host_pattern(parts[1]), port
 
 
+class Described(NamedTuple):
+    """What a target accepts; what does not fit is refused if that is enforced, else recorded."""
+
+    description: Description
+    enforced: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """All targets, with the settings of targets.yaml that bear on every decision."""
+    """All targets, with the settings of targets.yaml that bear on every decision.
+
+    `described` are the descriptions of what targets accept, by their names, and `files` what those were read from.
+    """
 
     by_entry: Mapping[Entry, Target]
     by_host: Mapping[str, frozenset[Target]]
     allow_unknown: bool
     isolate_environments: bool
+    described: Mapping[str, "Described"] = MappingProxyType({})
+    files: tuple[Path, ...] = ()
 
     def resolve(self, scheme: str, host: str, port: int) -> Target | None:
         """The target with the most specific host, `UNKNOWN` where that is allowed, or None: refuse.
@@ -58,7 +76,20 @@ class Targets:
                 return target in owners
         return False
 
+    def misfits(self, target: Target | None, request: Request) -> tuple[Violation, ...]:
+        """What the description of the target does not accept. An upgrade is no request to what is described."""
+        described = self.described.get(target.name) if target else None
+        return described.description.check(request) if described and effective_method(request) != WEBSOCKET else ()
+
+    def enforces_description(self, target: Target) -> bool:
+        described = self.described.get(target.name)
+        return described is not None and described.enforced and not target.observe
+
+    def all(self) -> frozenset[Target]:
+        """Every target that has an entry."""
+        return frozenset(self.by_entry.values())
+
     def known_names(self) -> frozenset[str]:
         """The names that rules may use under `target:`."""
-        names = frozenset(target.name for target in self.by_entry.values())
+        names = frozenset(target.name for target in self.all())
         return names | {UNKNOWN.name} if self.allow_unknown else names

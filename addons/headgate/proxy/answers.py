@@ -4,7 +4,7 @@ import json
 
 from mitmproxy import http
 
-from headgate.model import Exchange, Refusal
+from headgate.model import Effect, Exchange, Refusal
 
 PROBLEM = "urn:headgate:problem:"
 NO_STORE = ((b"Cache-Control", b"no-store"),)
@@ -53,9 +53,25 @@ def _challenge(refusal: Refusal) -> dict[str, str]:
 
 
 def verdict_line(exchange: Exchange) -> str:
-    """The verdict at a glance, such as `refused: agents-never-delete` or `allowed: support-reads, 3 masked`."""
+    """The verdict at a glance, such as `refused: agents-never-delete` or `allowed: support-reads, 3 masked`.
+
+    What policy says of an observed target is not enforced, and that comes first."""
+    decision = exchange.decision
     if refusal := exchange.refusal:
         return f"{'withheld' if refusal.slug == 'withheld' else 'refused'}: {refusal.rule or refusal.reason}"
-    rules = ", ".join(rule.id for rule in exchange.decision.rules) if exchange.decision else ""
+    rules = ", ".join(rule.id for rule in decision.rules) if decision else ""
+    said = f"allowed: {rules}"
+    if decision and decision.observed:
+        passing = decision.effect is Effect.ALLOW and not decision.violations
+        said = f"NOT ENFORCED (observed), {said if passing else f'would be refused: {rules or decision.reason}'}"
+    elif decision and decision.shadow_effect:
+        said += f", in shadow mode {decision.shadow_effect}: {', '.join(rule.id for rule in decision.shadow)}"
     masked = sum(mask.count for mask in exchange.masks)
-    return f"allowed: {rules}" + (f", {masked} masked" if masked else "")
+    return said + (f", {masked} masked" if masked else "")
+
+
+def marker(exchange: Exchange) -> str:
+    """The sign at a flow in mitmweb."""
+    if exchange.refusal:
+        return ":no_entry:"
+    return ":eyes:" if exchange.decision and exchange.decision.observed else ":white_check_mark:"

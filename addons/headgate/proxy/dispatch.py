@@ -28,7 +28,8 @@ Hook = Callable[..., Any]
 RECORDERS = ("view", "save", "savehar", "dumper")
 UNFINISHED = frozenset({"requestheaders", "request", "responseheaders"})
 FINISHED = frozenset({"response", "error"})
-OF_A_FLOW = UNFINISHED | FINISHED | {"http_connect", "update"}
+OF_A_SOCKET = frozenset({"websocket_start", "websocket_message", "websocket_end"})
+OF_A_FLOW = UNFINISHED | FINISHED | OF_A_SOCKET | {"http_connect", "update"}
 """Events whose hooks run in a task of their own, which nobody has a reason to cancel."""
 
 

@@ -18,13 +18,17 @@ from mitmproxy import connection, hooks, http
 from mitmproxy.flow import Error
 from mitmproxy.proxy import layer, server_hooks
 
-from headgate.model import BundleRef, Exchange, Refusal, guard_error, malformed, ulid, withheld
+from headgate.model import BundleRef, Refusal, guard_error, malformed, ulid, withheld
 from headgate.proxy import layers
-from headgate.proxy.answers import answer, stand_in, verdict_line
+from headgate.proxy.answers import answer, marker, stand_in, verdict_line
+from headgate.proxy.dispatch import OF_A_SOCKET
 from headgate.proxy.faults import describe, error_text, stay
 from headgate.proxy.handshakes import Handshakes, always_whole
 from headgate.proxy.held import Held, request_state, response_state, say_length
+from headgate.proxy.passing import Passing
+from headgate.proxy.sockets import Connections, Sockets, no_connections
 from headgate.proxy.stages import NO_STAGES, Stages
+from headgate.proxy.switching import opens
 from headgate.proxy.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -41,8 +45,6 @@ CUT_OFF = 1024 * 1024
 ABANDONED = 5.0
 """Seconds after its client has gone in which a flow must have come to an end."""
 
-MARKERS = {True: ":no_entry:", False: ":white_check_mark:"}
-
 
 class Guard:
     """Stands around the dispatch (see `dispatch.Around`); refuses everything until it has rules and stages."""
@@ -51,9 +53,10 @@ class Guard:
         self._held: dict[str, Held] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
         self.wire = Wire(self._held)
+        self.sockets = Sockets(self._held)
         self._clock = clock
         self._bundle: Callable[[], BundleRef | None] = lambda: None
-        self.exchanges: Mapping[str, Exchange] = MappingProxyType(self._held)
+        self.exchanges: Mapping[str, Held] = MappingProxyType(self._held)
         self.stages = NO_STAGES
         self.handshakes = Handshakes()
         self._before: Mapping[str, Callable[[Any], Awaitable[bool] | bool]] = {
@@ -68,6 +71,10 @@ class Guard:
             "client_connected": layers.only_tcp,
             "client_disconnected": self._client_disconnected,
             "tls_established_client": self.handshakes.established,
+            "websocket_start": self.sockets.started,
+            "headgate_passing": self.sockets.judge,
+            "websocket_message": self.sockets.heard,
+            "websocket_end": self.sockets.ended,
             **dict.fromkeys(layers.OTHER_HOOKS, layers.refuse_flow),
         }
         self._after: Mapping[str, Callable[[Any], None]] = {
@@ -84,12 +91,16 @@ class Guard:
             "tls_clienthello": layers.never_ignored,
             "tls_start_client": always_whole,
             "next_layer": layers.only_http,
+            **dict.fromkeys(OF_A_SOCKET, self.sockets.seal),
             "update": self._updated,
         }
 
-    def begin(self, stages: Stages, bundle: Callable[[], BundleRef | None]) -> None:
+    def begin(
+        self, stages: Stages, bundle: Callable[[], BundleRef | None], connections: Connections = no_connections
+    ) -> None:
         """Judge from now on by `stages`, and by the rules that `bundle` returns at the start of each request."""
         self.stages, self._bundle = stages, bundle
+        self.sockets.stages, self.sockets.connections = stages.sockets, connections
 
     # -- around the dispatch ------------------------------------------------------------------------------------------
 
@@ -129,6 +140,10 @@ class Guard:
             subject.request = held.stub()
             self._put_answer(held)
             subject.intercepted = False
+        elif isinstance(subject, Passing):
+            subject.out = None
+            if subject.held:
+                subject.held.refusal = subject.held.refusal or guard_error("guard-failed")
         elif isinstance(subject, layer.NextLayer):
             subject.layer = layers.http_layer(subject.context)
         elif isinstance(subject, server_hooks.ServerConnectionHookData):
@@ -207,7 +222,8 @@ class Guard:
             held.refusal = guard_error("not-judged")
         if not held.refusal and flow.response is not None:
             held.withheld = flow.response
-            if flow.response.status_code < 200:
+            held.upgrading = opens(held.request, flow.response)
+            if flow.response.status_code < 200 and not held.upgrading:
                 held.refusal = withheld("unexpected-upgrade")
                 layers.close_after(held.withheld)
         self._put_answer(held)
@@ -230,10 +246,25 @@ class Guard:
         elif not held.refusal:
             held.refusal = guard_error("not-judged")
         flow.response = None  # what stood in has been given the body that arrived
-        await self._finish_stages(held, self.stages.on_response, answers=True)
+        if held.upgrading and not held.refusal:
+            await self._open_socket(held)
+        else:
+            await self._finish_stages(held, self.stages.on_response, answers=True)
         self._mark(held)
         held.seen = response_state(flow)
         return True
+
+    async def _open_socket(self, held: Held) -> None:
+        """Release what opens it, unless its masked headers do so no longer, or somebody has refused."""
+        self.sockets.open(held)
+        with self.sockets.silence(held):
+            await self._finish_stages(held, self.stages.on_response, answers=True)
+        headers = held.for_caller[0] if held.for_caller else None
+        if not held.refusal and not opens(held.request, held.flow.response, headers):
+            held.refusal = withheld("not-masked")
+            self._put_answer(held)
+        if held.refusal:
+            self.sockets.abandon(held)
 
     async def _error(self, flow: http.HTTPFlow) -> bool:
         held = self._of(flow)
@@ -270,12 +301,15 @@ class Guard:
 
     def _seal_answer(self, flow: http.HTTPFlow) -> None:
         held = self._of(flow)
-        held.seal, held.ended = self._seal_answer, True
+        held.seal = self._seal_answer
         flow.intercepted = False
         if flow.response is not held.answer or (flow.response and response_state(flow) != held.seen):
             held.refusal, flow.response = held.refusal or guard_error("response-changed"), None
             self._put_answer(held)
             held.seen = response_state(flow)
+            self.sockets.abandon(held)
+        held.ended = held.socket is None
+        flow.websocket = held.socket.data if held.socket else None
 
     def _updated(self, flows: Any) -> None:
         """`update` follows every event of a flow and is the last to see it: what it changed does not count either."""
@@ -287,6 +321,7 @@ class Guard:
             held.seal(flow)
             if held.ended:
                 self._forget(flow)
+            if held.ended or held.socket:
                 layers.give_to_caller(flow, held)
 
     # -- tunnels and connections --------------------------------------------------------------------------------------
@@ -338,7 +373,10 @@ class Guard:
     def _give_up(self, client: connection.Client) -> None:
         """mitmproxy lets go of some flows without a word, such as requests with trailers over HTTP/1: end them here."""
         for held in list(self._held.values()):
-            if held.client is client and not held.finishing:
+            if held.client is client and held.socket:
+                self.sockets.finish(held)
+                self._forget(held.flow)
+            elif held.client is client and not held.finishing:
                 held.flow.error = held.flow.error or Error("Client disconnected.")
                 task = asyncio.get_running_loop().create_task(self._abandon(held.flow))
                 self._abandoned.add(task)
@@ -388,6 +426,8 @@ class Guard:
             return
         if held.refusal:
             held.answer = answer(held.refusal, held.decision_id, held.method)
+            if held.upgrading:  # the upstream speaks WebSocket by now
+                held.answer.headers["Connection"] = "close"
         elif sentinel:
             held.answer = held.spare = held.spare or stand_in(held.decision_id)
         else:
@@ -395,7 +435,7 @@ class Guard:
         flow.response, held.answered = held.answer, held.refusal
 
     def _mark(self, held: Held) -> None:
-        held.flow.marked = MARKERS[held.refusal is not None]
+        held.flow.marked = marker(held)
         held.flow.comment = verdict_line(held)
 
     # -- stages -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 from mitmproxy import connection, http
 
 from headgate.model import Exchange, Refusal
+from headgate.proxy.kept import Socket
 
 LINE = ("method", "scheme", "host", "port", "authority", "path", "http_version")
 """What `request_state` begins with; the header fields follow, body and trailers end it."""
@@ -25,6 +26,10 @@ class Held(Exchange):
     spare: http.Response | None = field(default=None, repr=False)  # what stands in while nothing has been refused
     answered: Refusal | None = None  # the refusal that `answer` tells
     for_caller: tuple[http.Headers, bytes | None] | None = field(default=None, repr=False)  # what no recorder sees
+    for_recorders: tuple[http.Headers, bytes | None] | None = field(default=None, repr=False)  # what they see instead
+    upgrading: bool = False  # the upstream has agreed to a WebSocket
+    socket: Socket | None = field(default=None, repr=False)
+    judged_at: float | None = None  # since when it is known that it may go on, by a clock that does not leap
     read: bool = False  # the request has arrived whole
     forwarded: bool = False
     finishing: bool = False  # it is being masked and recorded, or has been

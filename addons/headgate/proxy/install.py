@@ -28,6 +28,7 @@ from headgate.proxy.guard import Guard
 from headgate.proxy.handshakes import read_or_refuse
 from headgate.proxy.heads import limit_heads
 from headgate.proxy.runtime import Runtime, Settings
+from headgate.proxy.socketlayer import speak_guarded
 from headgate.proxy.web import install_window
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,9 @@ class Headgate:
         )
         loader.add_option("headgate_follow", bool, True, "Take up changes in the rules folder while running.")
         loader.add_option(
+            "headgate_rules_key", str, "", "File with the Ed25519 public key that must have signed the rules."
+        )
+        loader.add_option(
             "headgate_admin",
             str,
             "127.0.0.1:8082",
@@ -89,6 +93,7 @@ class Headgate:
             raise HeadgateError("\n".join(problems))
         settings = Settings(
             rules=Path(options.headgate_rules).expanduser(),
+            rules_key=Path(options.headgate_rules_key).expanduser() if options.headgate_rules_key else None,
             state=Path(options.headgate_state).expanduser(),
             capture=options.headgate_capture,
             on_capture_error=options.headgate_on_capture_error,
@@ -138,6 +143,7 @@ def install(master: Master) -> Headgate:
     quiet_pages()
     read_or_refuse()
     limit_heads()
+    speak_guarded()
     return headgate
 
 

@@ -14,9 +14,11 @@ from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons import tlsconfig
 from mitmproxy.master import Master
 from mitmproxy.net.tls import create_client_proxy_context
-from mitmproxy.proxy import mode_servers, server
+from mitmproxy.proxy import layer, mode_servers, server
 from mitmproxy.proxy.layers import http, tls
 from mitmproxy.proxy.layers.http import _http1
+
+from headgate.proxy.passing import PassingHook
 
 VERSION = "12.2.3"
 
@@ -31,6 +33,7 @@ HOOKS = frozenset(
         *("tls_failed_client", "tls_failed_server", "tls_start_client", "tls_start_server", "udp_end"),
         *("udp_error", "udp_message", "udp_start", "update", "websocket_end", "websocket_message"),
         "websocket_start",
+        PassingHook.name,  # the guard's own
     }
 )
 """Every event that this mitmproxy can trigger; the guard knows what each of them may carry."""
@@ -52,6 +55,9 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
     "ProxyConnectionHandler.handle_hook": mode_servers.ProxyConnectionHandler.handle_hook,
     "ConnectionHandler.hook_task": server.ConnectionHandler.hook_task,
     "ConnectionHandler.open_connection": server.ConnectionHandler.open_connection,
+    "ConnectionHandler.server_event": server.ConnectionHandler.server_event,
+    "Layer": layer.Layer,
+    "HttpLayer": http.HttpLayer,
     "HttpStream": http.HttpStream,
     "Http1Connection": _http1.Http1Connection,
     "Http1Server": _http1.Http1Server,
@@ -64,7 +70,7 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
 }
 """The code whose order of steps the guard relies on."""
 
-DIGEST = "0537bcfb2efdffd2f5814429ced61841e06a417be11b1fdfaa8bc043e33c8fed"
+DIGEST = "4085c40056c823ef2456f105ee4eacc1faa4db0deee1061094ea7dd1637e0176"
 """SHA-256 over the sources above, of mitmproxy 12.2.3."""
 
 

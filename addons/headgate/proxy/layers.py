@@ -20,7 +20,6 @@ OTHER_HOOKS = (
     *("tcp_start", "tcp_message", "tcp_end", "tcp_error"),
     *("udp_start", "udp_message", "udp_end", "udp_error"),
     *("dns_request", "dns_response", "dns_error"),
-    *("websocket_start", "websocket_message", "websocket_end"),
 )
 """Hooks of flow types that have no stage of their own yet."""
 
@@ -67,8 +66,8 @@ def refuse_flow(other: flow.Flow) -> bool:
         other.messages[-1].content = b""
     if isinstance(other, dns.DNSFlow):
         other.response = None
-    if isinstance(other, http.HTTPFlow) and other.websocket and other.websocket.messages:
-        other.websocket.messages[-1].drop()
+    if isinstance(other, http.HTTPFlow) and other.websocket:
+        other.websocket.messages.clear()
     return False
 
 
@@ -106,8 +105,9 @@ def give_to_caller(ended: http.HTTPFlow, held: Held) -> None:
     response = ended.response
     if response is None or held.refusal or held.for_caller is None:
         return
-    shown = response.headers, response.raw_content
+    shown = held.for_recorders = response.headers, response.raw_content
     response.headers, response.raw_content = held.for_caller
+    held.for_caller = None
     loop = asyncio.get_running_loop()
 
     def restore(steps: int) -> None:

@@ -14,21 +14,27 @@ from mitmproxy.options import Options
 
 from headgate.admin.pages import Status
 from headgate.admin.server import AdminListener
+from headgate.bundle.activation import Demands
 from headgate.bundle.active import ActiveBundle
+from headgate.bundle.admission import Admission
 from headgate.bundle.load import Bundle, label
+from headgate.bundle.signing import required_key
+from headgate.bundle.store import BundleStore
 from headgate.capture.addon import Capture
 from headgate.capture.writer import Writer
 from headgate.errors import HeadgateError
 from headgate.identity.addon import Identity, Sources
 from headgate.masking.addon import Masking
 from headgate.masking.workers import Workers
-from headgate.model import Exchange
+from headgate.model import STRICT, Exchange, PathRules
 from headgate.policy.addon import Policy
 from headgate.policy.engine import PolicyRules
+from headgate.policy.proofs import prove
 from headgate.proxy.faults import describe
 from headgate.proxy.frozen import ASKS, Frozen
 from headgate.proxy.guard import Guard
 from headgate.proxy.listeners import loopback_only, ports
+from headgate.proxy.rejudge import Rejudge, judged_again
 from headgate.proxy.stages import compose
 from headgate.proxy.trust import Trust
 
@@ -40,9 +46,10 @@ DRAIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The `headgate_*` options, as they were at start."""
+    """The `headgate_*` options, as they were at start; `rules_key` names the file of the key that signs rules."""
 
     rules: Path
+    rules_key: Path | None
     state: Path
     capture: str
     on_capture_error: str
@@ -60,17 +67,25 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False  # whether one of them has ended by failing
         self._trust = Trust(settings.state)
-        self._active = ActiveBundle(settings.rules, prepare=self._trust.prepare)
+        self._active = ActiveBundle(settings.rules, self._admission())
         self._active.load_now(before=self._trust.open)
         self._admin = AdminListener(settings.admin, self._status()) if settings.admin else None
         self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom)
         self._workers = Workers()
         self._take_up(self._bundle())
-        guard.begin(self._stages(guard), lambda: self._active.current)
+        stages, self._sockets = self._stages(guard), guard.sockets
+        guard.begin(stages, lambda: self._active.current, self._proxyserver.connections.get)
+        self.rejudge = Rejudge(
+            guard.exchanges,
+            lambda held: judged_again(held, self._active.current, stages, time.time()),
+            guard.sockets.close,
+        )
+        guard.sockets.overdue = self.rejudge.overdue
+        self._keep("the judge of what lasts", self.rejudge.run())
         for name, work in self._trust.work().items():
             self._keep(name, work)
-        if settings.follow:
-            self._keep("the follower of the rules", self._active.follow(changed=self._take_up))
+        following = self._active.follow(changed=self._take_up, folder=settings.follow)
+        self._keep("the follower of the rules", following)
         if self._admin:
             self._admin.start()
 
@@ -78,9 +93,8 @@ class Runtime:
         """Start the maskers, now that the listeners are up: cut off in their start, they would keep asyncio waiting."""
         self._keep("the maskers", self._workers.start())
         bundle = self._bundle()
-        log.info(
-            "headgate guards with rules `%s` %s from `%s`", bundle.name, label(bundle), self._settings.rules.as_posix()
-        )
+        where = self._settings.rules if bundle.files else self._settings.state
+        log.info("headgate guards with rules `%s` %s from `%s`", bundle.name, label(bundle), where.as_posix())
         if self._admin:
             log.info("headgate shows its state and its public keys on %s", self._admin.url)
         if self._trust.development and not loopback_only(self._proxyserver):
@@ -88,6 +102,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """End what runs beside; what has been recorded is written out."""
+        self._sockets.finish_all("proxy-stopped")
         if self._admin:
             await self._admin.stop()
         for task in self._tasks:
@@ -96,11 +111,23 @@ class Runtime:
         await self._workers.stop()
         await asyncio.to_thread(self._writer.close, DRAIN)
 
+    def _admission(self) -> Admission:
+        """What rules have to meet here before they come into force."""
+        settings = self._settings
+        key = required_key(settings.rules_key, settings.rules) if settings.rules_key else None
+        demands = Demands(prove, key)
+        return Admission(BundleStore(settings.state), demands, self._trust.prepare, time.time, by="proxy")
+
     def _stages(self, guard: Guard) -> Any:
         exchanges = guard.exchanges
         return compose(
             Identity(exchanges, self._sources(guard), self._trust.keys, self._trust.replays, time.time),
-            Policy(exchanges, lambda exchange: _policy_of(_rules_of(exchange)), time.time),
+            Policy(
+                exchanges,
+                lambda exchange: _policy_of(_rules_of(exchange)),
+                time.time,
+                signals=lambda: self._trust.signals.at(time.time()),
+            ),
             Masking(exchanges, lambda exchange: _rules_of(exchange).masking, self._workers),
             Capture(
                 exchanges,
@@ -123,12 +150,14 @@ class Runtime:
         return Sources(
             rules=lambda exchange: _rules_of(exchange).identity,
             accepts_host=_names_target,
+            path_rules=_path_rules,
             loopback_only=lambda: loopback_only(self._proxyserver),
             own_ports=self._own_ports,
             development_key=lambda: self._trust.development,
             revocations=self._trust.revocations.current,
             signer=self._trust.signer,
             certificates=guard.handshakes.of,
+            randomness=os.urandom,
         )
 
     def _degraded(self) -> str | None:
@@ -146,6 +175,8 @@ class Runtime:
 
     def _take_up(self, bundle: Bundle) -> None:
         self._trust.take_up(bundle)
+        for name in sorted(target.name for target in bundle.targets.all() if target.observe):
+            log.warning("target `%s` is OBSERVED: nothing of what policy says of it is enforced", name)
         self._frozen.decide(self._options, ASKS, bool(bundle.identity.certificates))
 
     def _bundle(self) -> Bundle:
@@ -186,3 +217,9 @@ def _names_target(exchange: Exchange, host: str) -> bool:
     targets = _rules_of(exchange).targets
     target = targets.resolve(request.scheme, request.host, request.port)
     return target is not None and targets.names(target, host)
+
+
+def _path_rules(exchange: Exchange, scheme: str, host: str, port: int) -> PathRules:
+    """How paths are read at the target of this place; nothing is loosened where there is none."""
+    target = _rules_of(exchange).targets.resolve(scheme, host, port)
+    return target.paths if target else STRICT

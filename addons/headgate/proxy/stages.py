@@ -2,15 +2,38 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from mitmproxy import connection, http
 
 from headgate.capture.addon import Capture
 from headgate.identity.addon import Identity
 from headgate.masking.addon import Masking
+from headgate.masking.plan import CannotMask, Plan
+from headgate.model import BundleRef, Exchange, Refusal, guard_error
 from headgate.policy.addon import Policy
 
 Async = Callable[[http.HTTPFlow], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketStages:
+    """What is due while a WebSocket is open: masking (`due` says by what, `message` does it); capture at its end."""
+
+    due: Callable[[Exchange], Plan | None]
+    message: Callable[[Exchange, Plan, bytes], Awaitable[bytes]]
+    closed: Callable[[http.HTTPFlow, int, int], None]
+
+
+def _cannot(*_: object) -> NoReturn:
+    raise CannotMask("masks-not-known")
+
+
+def _not_ready(_exchange: Exchange, _bundle: BundleRef) -> Refusal:
+    return guard_error("not-ready")
+
+
+NO_SOCKETS = SocketStages(_cannot, _cannot, lambda _flow, _sent, _received: None)
 
 
 @dataclass(slots=True)
@@ -23,6 +46,8 @@ class Stages:
     on_response: tuple[tuple[str, Async], ...]
     on_error: tuple[tuple[str, Async], ...]
     client_disconnected: Callable[[connection.Client], None]
+    sockets: SocketStages = NO_SOCKETS
+    again: Callable[[Exchange, BundleRef], Refusal | None] = _not_ready
 
 
 NO_STAGES = Stages((), (), (), (), (), lambda _client: None)
@@ -46,4 +71,6 @@ def compose(identity: Identity, policy: Policy, masking: Masking, capture: Captu
         on_response=(("masking", masking.response), ("capture", capture.response)),
         on_error=(("masking", masking.error), ("capture", capture.error)),
         client_disconnected=identity.client_disconnected,
+        sockets=SocketStages(masking.due, masking.message, capture.closed),
+        again=lambda exchange, bundle: identity.again(exchange) or policy.again(exchange, bundle),
     )

@@ -1,5 +1,5 @@
-"""What identity leans on beside the requests: the keys of providers and of this proxy, what has been revoked, and which
-release list was last accepted.
+"""What stands beside the requests: the keys of providers and of this proxy, what has been revoked, which release list
+was last accepted, and which signals are set.
 
 `prepare` is asked before rules come into force: rules whose secrets cannot be had, or whose release list is older than
 the one before, are refused as a whole, and the last good ones stay. `take_up` follows what the rules in force name.
@@ -22,6 +22,8 @@ from headgate.identity.releases import Releases
 from headgate.identity.replays import Replays
 from headgate.identity.revocations import RevocationList
 from headgate.identity.store import IdentityStore
+from headgate.policy.signals import SignalBoard
+from headgate.policy.store import SignalStore
 
 
 class Trust:
@@ -35,12 +37,16 @@ class Trust:
         self.keys = KeyRing(time.time)
         self.revocations = RevocationList(self._store.latest, time.monotonic)
         self.replays = Replays(time.time())
+        self._signals = SignalStore(state)
+        self.signals = SignalBoard(self._signals.latest, time.monotonic)
 
     def open(self) -> None:
         """Make or open the state folder's part of it; HeadgateError when that cannot be."""
         _make_folder(self._state)
         self._store.prepare()
         self.revocations.read_now()
+        self._signals.prepare()
+        self.signals.read_now()
 
     def prepare(self, bundle: Bundle) -> None:
         """Have everything ready that these rules need; HeadgateError when they must not come into force.
@@ -69,7 +75,11 @@ class Trust:
 
     def work(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What has to run for as long as the proxy does, by name."""
-        return {"the key fetcher": self.keys.run(), "the reader of revocations": self.revocations.run()}
+        return {
+            "the key fetcher": self.keys.run(),
+            "the reader of revocations": self.revocations.run(),
+            "the reader of signals": self.signals.run(),
+        }
 
     def _accept(self, releases: Releases) -> None:
         if problem := releases.accepts(self._store.accepted_release()):

@@ -1,0 +1,95 @@
+"""What the guard knows of one WebSocket: what masks its messages, how much has passed, and what of it may be shown.
+
+mitmproxy keeps every message for as long as a connection lives. Here only the last ones stay, as recorders may see
+them: masked on their way to the caller, and on their way from it without credentials.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mitmproxy.websocket import WebSocketData, WebSocketMessage, WebSocketMessageState
+from wsproto.frame_protocol import Opcode
+
+from headgate.masking.plan import Plan
+
+MOST_SHOWN = 100
+LARGEST_SHOWN = 1024 * 1024
+"""Messages, and bytes of them together, that stay on the flow of one WebSocket."""
+
+MOST_PINGS = 16
+"""Pings in each direction that may wait for their pong; of older ones the pong comes back empty."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What has passed in one direction."""
+
+    messages: int = 0
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Pings:
+    """Pings that wait for their pong. What an upstream puts into one may be what masks are for, so that where any are
+    due the caller gets a number in its stead, and the upstream its own bytes back."""
+
+    of_client: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_PINGS), repr=False)
+    of_server: deque[tuple[bytes, bytes]] = field(default_factory=lambda: deque(maxlen=MOST_PINGS), repr=False)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def ping(self, payload: bytes, *, from_client: bool) -> bytes:
+        if from_client:
+            self.of_client.append(payload)
+            return payload
+        number = b"%d" % next(self.numbers)
+        self.of_server.append((number, payload))
+        return number
+
+    def pong(self, payload: bytes, *, from_client: bool) -> bytes:
+        if from_client:
+            return next((own for number, own in self.of_server if number == payload), payload)
+        return payload if payload in self.of_client else b""
+
+
+@dataclass(slots=True)
+class Socket:
+    """One WebSocket that has been let open; `opened` is of a clock that does not leap."""
+
+    plan: Plan | None
+    opened: float
+    data: WebSocketData = field(default_factory=WebSocketData, repr=False)
+    sent: Traffic = field(default_factory=Traffic)
+    received: Traffic = field(default_factory=Traffic)
+    pings: Pings = field(default_factory=Pings, repr=False)
+    messages: list[WebSocketMessageState] = field(default_factory=list, repr=False)  # what `data` has to show
+    shown: int = 0  # bytes of them
+    started: bool = False
+    over: bool = False
+
+    @property
+    def masks(self) -> bool:
+        """Whether anything in messages to the caller has to be masked."""
+        return self.plan is not None and self.plan.reads_body
+
+    def count(self, size: int, *, from_client: bool) -> None:
+        traffic = self.sent if from_client else self.received
+        traffic.messages += 1
+        traffic.size += size
+
+    def show(self, content: bytes, *, from_client: bool, is_text: bool, now: float) -> None:
+        """Put a message on the flow, and take the oldest off it."""
+        message = WebSocketMessage(Opcode.TEXT if is_text else Opcode.BINARY, from_client, content, now)
+        self.data.messages.append(message)
+        self.messages.append(message.get_state())
+        self.shown += len(content)
+        while len(self.messages) > MOST_SHOWN or self.shown > LARGEST_SHOWN:
+            _, _, oldest, *_ = self.messages.pop(0)
+            self.shown -= len(oldest)
+            del self.data.messages[:1]
+
+    def restore(self) -> None:
+        """Show the messages as they are, whatever has been made of them."""
+        if [message.get_state() for message in self.data.messages] != self.messages:
+            self.data.messages[:] = [WebSocketMessage(*state) for state in self.messages]
