@@ -123,7 +123,7 @@ def test_a_time_that_is_none_is_wrong_usage(since, run):
 
 
 def test_since_may_be_how_long_ago(put, run, monkeypatch):
-    monkeypatch.setattr("headgate.cli.flows.time.time", lambda: NOW + 90)
+    monkeypatch.setattr("headgate.cli.options.time.time", lambda: NOW + 90)
     put(0)
     put(60)
     assert len(run("list", "--since", "1m").output.splitlines()) == 2

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import settings
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from headgate.identity.dpop import thumbprint_of
@@ -20,9 +19,6 @@ from headgate.identity.reasons import Rejected
 from headgate.identity.rules import IdentityFile, compile_identity
 from headgate.identity.tokens import Case, judged, read
 from headgate.model import Principal
-
-settings.register_profile("headgate", deadline=None)  # how long an example takes is the machine's business
-settings.load_profile("headgate")
 
 NOW = 1_700_000_000
 ISSUER = "https://sso.example.com"

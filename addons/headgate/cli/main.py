@@ -14,7 +14,7 @@ COMMANDS = {
     "init": ("headgate.cli.init:init", "Write a commented rules folder to start from."),
     "mask": ("headgate.cli.mask:mask", "Mask a file or stdin by the rules."),
     "releases": ("headgate.cli.releases:releases", "Sign, verify and show the list of releases."),
-    "rules": ("headgate.cli.rules:rules", "Check a rules folder."),
+    "rules": ("headgate.cli.rules:rules", "Check, explain, test, compare, activate, roll back and sign rules."),
     "run": ("headgate.cli.run:run", "mitmdump with the chain and safe defaults."),
     "sessions": ("headgate.cli.sessions:sessions", "Cut off a session, a caller or a token; list and lift that."),
     "signal": ("headgate.cli.signal:signal", "Set and clear live signals that rules can match; list them."),

@@ -21,13 +21,13 @@ _NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nul
 def yaml_text(tested: Sequence[Tested], head: Sequence[str]) -> str:
     """A policy file; `head` are lines of comment that begin it."""
     lines = [f"# {line}" if line else "#" for line in head]
-    lines += ["", "rules:"]
+    lines += ["", "rules:" if tested else "rules: []"]
     for one in tested:
         lines += _rule(one)
-    lines += ["tests:"]
-    for one in tested:
-        for test in one.tests:
-            lines += _test(test)
+    tests = [test for one in tested for test in one.tests]
+    lines += ["tests:"] if tests else []
+    for test in tests:
+        lines += _test(test)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
