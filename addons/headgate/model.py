@@ -297,7 +297,9 @@ class Exchange:
     principal: Principal | None = None  # identity
     target: Target | None = None  # policy
     signals: frozenset[str] | None = None  # policy: those set when the request came
-    decision: Decision | None = None  # policy: none yet, if it depends on the body
+    awaits_body: bool = False  # policy: the decision depends on the body, and is made when that is there
+    decision: Decision | None = None  # policy
+    passed: bool = False  # policy: its last statement on a request that may go on
     nearest: Later | None = field(default=None, repr=False)  # policy: works out the nearest allow, off the request path
     trace: Any = field(default=None, repr=False)  # identity: where the request stands in it
     trace_id: str | None = None  # identity: the trace (W3C Trace Context) that the request is part of

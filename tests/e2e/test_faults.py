@@ -75,8 +75,17 @@ def test_a_stage_that_leaves_no_proof_of_its_work_has_refused(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stage_that_fails_when_the_body_is_there_refuses(proxy: Proxy, upstream: Upstream, kind: str) -> None:
-    assert_refused(proxy, fault(proxy, "identity", "request", kind), 503, "identity-failed")
+@pytest.mark.parametrize("stage", ["identity", "policy"])
+def test_a_stage_that_fails_when_the_body_is_there_refuses(
+    proxy: Proxy, upstream: Upstream, stage: str, kind: str
+) -> None:
+    assert_refused(proxy, fault(proxy, stage, "request", kind), 503, f"{stage}-failed")
+    assert upstream.connections == 0
+
+
+def test_what_policy_has_not_seen_to_its_end_is_refused(proxy: Proxy, upstream: Upstream) -> None:
+    """Though it was allowed at its headers: limits, descriptions and changes come after."""
+    assert_refused(proxy, fault(proxy, "policy", "request", "does-nothing"), 503, "not-judged")
     assert upstream.connections == 0
 
 

@@ -76,7 +76,16 @@ PRINCIPAL: dict[str, Drawn] = {
         }
     ),
 }
-PATHS = ["/v1/items", "/v1/items/{id}", "/v1/{rest...}", "/{rest...}/items", "/V1/Items/{id}", "/", "/v1/items/", "/v2/x"]
+PATHS = [
+    "/v1/items",
+    "/v1/items/{id}",
+    "/v1/{rest...}",
+    "/{rest...}/items",
+    "/V1/Items/{id}",
+    "/",
+    "/v1/items/",
+    "/v2/x",
+]
 TEXT = st.fixed_dictionaries({"present": st.booleans()}) | some(
     regex=st.sampled_from(["^a.*$", "^(all|admin)$", "^[0-9]+$"])
 )
@@ -85,7 +94,8 @@ VALUE = some(
 )
 KEYS: dict[str, Drawn] = {
     "principal": some(**PRINCIPAL),
-    "target": one_or_list("api", "web") | some(environment=one_or_list("prod", "staging"), tags=one_or_list("pci", "x")),
+    "target": one_or_list("api", "web")
+    | some(environment=one_or_list("prod", "staging"), tags=one_or_list("pci", "x")),
     "method": one_or_list("GET", "POST", "DELETE", "write", "WEBSOCKET"),
     "host": one_or_list("api.internal", "*.internal", "eu.api.internal", "web.internal"),
     "path": one_or_list(*PATHS),
@@ -306,7 +316,9 @@ TEXTS: Drawn = st.one_of(
     DOCUMENTS.map(json.dumps),
     ASKS_GRAPHQL.map(lambda query: json.dumps({"query": query})),
     ASKS_GRAPHQL,
-    st.sampled_from(["amount=2000&kind=full", "amount=1", "amount=1&amount=2000", "Kind=full", "amount=%zz", "kind=a;b"]),
+    st.sampled_from(
+        ["amount=2000&kind=full", "amount=1", "amount=1&amount=2000", "Kind=full", "amount=%zz", "kind=a;b"]
+    ),
     st.sampled_from(['{"amount": 1, "amount": 2000}', '{"kind": "full"', "[1, 2]", "null", '"full"', "\ufeff{}"]),
 )
 
@@ -337,7 +349,17 @@ HEADERS = st.lists(
     ),
     max_size=2,
 ).map(tuple)
-PAIRS = ["force=1", "force", "mode=all", "mode=some", "mode=a%0Ab", "force=%zz", "Mode=all", "mode[]=all", "a=1;mode=all"]
+PAIRS = [
+    "force=1",
+    "force",
+    "mode=all",
+    "mode=some",
+    "mode=a%0Ab",
+    "force=%zz",
+    "Mode=all",
+    "mode[]=all",
+    "a=1;mode=all",
+]
 
 
 @st.composite

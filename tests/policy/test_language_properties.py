@@ -25,7 +25,6 @@ from tests.policy.language import (
     strictness,
 )
 
-from headgate.match import Facts
 from headgate.model import Decision, Effect, Kind, Session, Workload
 from headgate.policy.engine import PolicyRules, Rule, conclude, decide, entry_refused, settle, weigh
 from headgate.policy.explain import explain

@@ -177,7 +177,7 @@ def test_who_only_failed_lends_no_group(desk: Desk) -> None:
     desk.see(BOB, "GET", "/v1/customers/1", 403)
     suggestions, left = desk.propose()
     assert [one.who.groups for one in suggestions] == [("support",)]
-    assert [(one.requests, one.sample.principal.id) for one in left] == [(1, "bob")]
+    assert [(one.requests, one.sample and one.sample.principal.id) for one in left] == [(1, "bob")]
 
 
 def test_a_failure_of_one_who_is_not_named_counts_as_refused(desk: Desk) -> None:
@@ -384,12 +384,12 @@ def lets_in(suggestion: Suggestion, who: Principal) -> bool:
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.lists(REQUESTS, max_size=30), st.lists(REQUESTS, max_size=15))
-def test_what_was_seen_is_allowed_and_nothing_else(done: list[Any], others: list[Any]) -> None:
+@given(st.lists(REQUESTS, max_size=30), st.lists(REQUESTS, max_size=15), st.sampled_from([1, 1, 2, 3]))
+def test_what_was_seen_is_allowed_and_nothing_else(done: list[Any], others: list[Any], least: int) -> None:
     desk = Desk(rules_of(DENY))
     for who, method, path, status, host in done:
         desk.see(who, method, path, status, host)
-    outcome = desk.outcome()
+    outcome = desk.outcome(least)
     suggestions = [tested.suggestion for tested in outcome.suggestions]
     policy = combined(desk.rules, suggestions)
     read_again(desk, yaml_text(outcome.suggestions, []))
@@ -398,7 +398,7 @@ def test_what_was_seen_is_allowed_and_nothing_else(done: list[Any], others: list
     for seen in desk.every:  # what was answered well, and is not denied, is allowed
         before = desk.again(desk.rules.policy, seen)
         after = desk.again(policy, seen)
-        assert not (seen.well and before.reason not in never) or after.effect is Effect.ALLOW
+        assert least > 1 or not seen.well or before.reason in never or after.effect is Effect.ALLOW
         assert before.reason not in never or after == before
     allowed = sum(desk.again(policy, seen).effect is Effect.ALLOW for seen in desk.every)
     assert desk.sightings.allowed + outcome.allowed <= allowed  # never more is claimed than is so

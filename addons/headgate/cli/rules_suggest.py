@@ -181,10 +181,11 @@ def _progress(total: int) -> "Iterator[Any]":
 # -- the file that is written ------------------------------------------------------------------------------------------
 
 
-def _schema(file: Path | None) -> str:
+def _schema(file: Path) -> str:
     """For editors, where the schemas lie beside the rules."""
-    for up in ("", "../"):
-        if file is not None and (file.parent / f"{up}schema/policy.json").is_file():
+    beside = file.absolute().parent
+    for up, folder in (("", beside), ("../", beside.parent)):
+        if (folder / "schema" / "policy.json").is_file():
             return f"# yaml-language-server: $schema={up}schema/policy.json\n#\n"
     return ""
 

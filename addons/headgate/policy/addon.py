@@ -22,7 +22,15 @@ from headgate.model import (
     rate_limited,
 )
 from headgate.policy.buckets import LimitStore, MemoryLimits, Outcome, header_fields
-from headgate.policy.engine import NO_RULE_ALLOWS, TUNNEL_MAY_OPEN, PolicyRules, conclude, entry_refused, settle
+from headgate.policy.engine import (
+    NO_RULE_ALLOWS,
+    NOT_AS_DESCRIBED,
+    TUNNEL_MAY_OPEN,
+    PolicyRules,
+    conclude,
+    entry_refused,
+    settle,
+)
 from headgate.policy.limits import Due, due
 from headgate.policy.nearest import Later
 from headgate.policy.shaping import shaped_fields, shaped_query
@@ -36,7 +44,6 @@ Signals = Callable[[], frozenset[str] | None]
 Take = Callable[[Sequence[Due], float], Outcome]
 
 RATE_LIMITED = "rate-limited"
-NOT_AS_DESCRIBED = "not-as-described"
 APPROVALS_UNAVAILABLE = "approvals-unavailable"
 """A rule asks for a person's approval, and there is nobody to ask yet."""
 
@@ -65,6 +72,7 @@ class Policy:
         if exchange.decision is None:
             facts = self._facts(exchange)
             exchange.decision = settle(self._rules(exchange).policy, facts)
+            exchange.awaits_body = exchange.decision is None
             self._explain_later(exchange, facts)
             if exchange.decision and exchange.decision.lets_pass and _announces_body(facts.request):
                 self._limit(exchange, self._limits.peek)  # rather than read it first
@@ -74,6 +82,9 @@ class Policy:
     def request(self, flow: http.HTTPFlow) -> None:
         """Decide what was left open, now that the body is there, and make the request what the rules say."""
         exchange = self._exchanges[flow.id]
+        if exchange.decision is None and not exchange.awaits_body:
+            exchange.refusal = guard_error("not-judged")  # at its headers it was not even looked at
+            return
         if exchange.decision is None:
             facts = self._facts(exchange)
             exchange.decision = conclude(self._rules(exchange).policy, facts)
@@ -85,6 +96,7 @@ class Policy:
             self._limit(exchange, self._limits.spend)
         if exchange.refusal is None:
             _shape(flow.request, exchange.decision)
+            exchange.passed = True
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """A tunnel only has to lead to a target the caller may reach; each request inside is decided on its own."""

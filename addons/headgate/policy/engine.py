@@ -30,6 +30,8 @@ NO_RULE_ALLOWS = "no-rule-allows"
 UNKNOWN_TARGET = "unknown-target"
 ENVIRONMENT_MISMATCH = "environment-mismatch"
 AUDIENCE_NOT_FOR_TARGET = "audience-not-for-target"
+NOT_AS_DESCRIBED = "not-as-described"
+"""The rules let the request pass, and it does not fit the description of its target."""
 TUNNEL_MAY_OPEN = "tunnel-may-open"
 """A CONNECT went through; each request inside the tunnel is decided on its own."""
 

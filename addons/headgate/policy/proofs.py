@@ -4,12 +4,12 @@ What comes of it is the same in whatever order rules and tests were written, and
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from headgate.match import Facts, Subject
 from headgate.model import Decision, Effect, Principal, RuleRef, Target
-from headgate.policy.engine import Policy, PolicyRules, decide
+from headgate.policy.engine import NOT_AS_DESCRIBED, Policy, PolicyRules, decide
 from headgate.policy.limits import due
 from headgate.policy.targets import Targets
 from headgate.policy.testcases import SAME, Case
@@ -104,9 +104,17 @@ def run_test(rules: PolicyRules, scene: Scene) -> Proof:
 
 
 def decided(rules: PolicyRules, scene: Scene) -> Decision:
-    """What the rules say of a test's request, all of which is known."""
-    case, (targets, policy) = scene.case, (rules.targets, rules.policy)
-    return decide(policy, targets, scene.principal, scene.target, case.request, now=case.at, signals=case.signals)
+    """What comes of a test's request, all of which is known; one that its target's description refuses is denied."""
+    (targets, policy), case, target = rules, scene.case, scene.target
+    request, caller = case.request, scene.principal
+    decision = decide(policy, targets, caller, target, request, now=case.at, signals=case.signals)
+    found = targets.misfits(target, request) if decision.lets_pass else ()
+    if not found or target is None:
+        return decision
+    violations = tuple(violation.pointer for violation in found)
+    if targets.enforces_description(target):
+        return Decision(Effect.DENY, NOT_AS_DESCRIBED, violations=violations)
+    return replace(decision, violations=violations)
 
 
 def is_counted(decision: Decision) -> bool:

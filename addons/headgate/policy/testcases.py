@@ -129,6 +129,14 @@ class AskedSpec(RequestCase):
             _check_header(name, listed(values))
         return headers
 
+    @model_validator(mode="after")
+    def _sendable(self) -> Self:
+        try:
+            self.content()
+        except ValueError:  # a number of thousands of digits
+            raise ValueError("the body holds what JSON cannot say; accepted: text, numbers, lists, mappings") from None
+        return self
+
     def request(self) -> Request:
         """As rules see it: names in lower case, the host first."""
         place = place_of(self.url)

@@ -48,6 +48,7 @@ class Held(Exchange):
             and self.principal is not None
             and decision is not None
             and decision.lets_pass
+            and self.passed
         )
 
     @property

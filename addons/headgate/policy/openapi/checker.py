@@ -15,7 +15,7 @@ from headgate.policy.openapi.document import At
 from headgate.policy.openapi.faults import DescriptionFault
 from headgate.policy.openapi.growth import Endless, Growth, is_within
 from headgate.policy.openapi.keywords import FORMATS, PATTERNS
-from headgate.policy.openapi.schemas import Schemas
+from headgate.policy.openapi.schemas import ANYTHING, Schemas
 from headgate.policy.openapi.shapes import Shapes
 from headgate.policy.openapi.violations import MAX_VIOLATIONS, Failure, told_keyword
 
@@ -80,6 +80,8 @@ class Checker:
                 declared = self._declared(error.schema_path)
                 for name in kind.unexpected[:MAX_VIOLATIONS]:
                     yield (*path, name), DOUBTFUL if declared is None or name in declared else UNDECLARED
+            elif kind.name == "falseSchema" and error.schema_path[-1] == "additionalProperties":
+                yield path, "has members that are not declared"
             elif kind.name == "required":
                 yield (*path, kind.property), "is missing"
             elif kind.name in ("anyOf", "oneOf") and (choice := _meant(error)):
@@ -116,6 +118,7 @@ class Checkers:
 
     def __init__(self, schemas: Schemas, *, closed: bool) -> None:
         self.shapes = Shapes(schemas)
+        self._document = schemas.document
         self._closing, self._closed = Closing(schemas), closed
         self._made: dict[str, tuple[Checker, At, dict[str, Any]]] = {}
 
@@ -125,6 +128,10 @@ class Checkers:
             root = self._closing.root(place.where, closed=self._closed)
             self._made[place.where] = (Checker(f"r{len(self._made)}"), place, root)
         return self._made[place.where][0]
+
+    def anything(self) -> Checker:
+        """For whatever comes."""
+        return self.checker(At(self._document, True, ANYTHING))
 
     def compile(self) -> list[DescriptionFault]:
         """Makes all checkers ready, unless there are faults."""

@@ -58,7 +58,7 @@ class Operation:
                 texts.setdefault(name, []).append(value)
         members: dict[str, list[tuple[str, str]]] = {}
         known = self.parameters["query"]
-        for name in texts.keys() - known.keys():
+        for name in [name for name in texts if name not in known]:
             holder, _, member = name.partition("[")
             parameter = known.get(holder)
             if parameter and parameter.members and member.endswith("]") and not {"[", "]"} & set(member[:-1]):
@@ -66,7 +66,8 @@ class Operation:
             elif self.loose is not None and name not in self.loose:
                 yield from told(("query", name), [NOT_DECLARED])
         for name, parameter in known.items():
-            yield from told(("query", name), _given(parameter, texts.get(name, []), members.get(name, [])))
+            if parameter.required or name in texts or name in members:
+                yield from told(("query", name), _given(parameter, texts.get(name, []), members.get(name, [])))
 
 
 def _given(parameter: Parameter, texts: list[str], members: Iterable[tuple[str, str]] = ()) -> list[Failure]:

@@ -145,11 +145,12 @@ def text_reading(schema: At, checkers: Checkers, at: At, *, style: str, explode:
 def _items(schema: At, checkers: Checkers, at: At, place: str) -> Reading:
     where = checkers.shapes.items(schema.where)
     if where is None:
-        raise at.fault("an array without `items` is not supported in a parameter; accepted: a schema for its items")
+        return Reading(checkers.anything(), frozenset(("string",)), _DECODERS[place])
     types = checkers.shapes.types(where)
-    if types <= {"array", "object", "null"}:
+    is_json = types <= {"array", "object", "null"}
+    if is_json and place != "form":
         raise at.fault("an array of arrays or objects is not supported in a parameter; accepted: `content` with JSON")
-    return Reading(checkers.checker(schema.document.at(where)), types, _DECODERS[place])
+    return Reading(checkers.checker(schema.document.at(where)), types, _DECODERS[place], json=is_json)
 
 
 def _deep_object(at: At, schema: At, checkers: Checkers) -> tuple[Reading | None, Members]:

@@ -88,8 +88,8 @@ class Reading:
         if self.items is not None:
             divided = [part for text in raw for part in (self.delimiter.split(text) if self.delimiter else (text,))]
             items = [self.items.value((part,)) for part in divided]
-            if any(failures for _, failures in items):
-                return None, [UNREADABLE]
+            if wrong := [((at, *path), what) for at, (_, found) in enumerate(items) for path, what in found]:
+                return None, wrong
             candidates.append([value for value, _ in items])
         if not candidates or (self.delimiter and len(raw) > 1):
             return None, [TWICE]

@@ -53,7 +53,7 @@ def check(rules: PolicyRules, suggestions: Sequence[Suggestion], left: Sequence[
     if len(good) < len(found):
         together = combined(rules, good)
         left = [*left, *(_left(one, decision) for one, decision in found if decision.effect is not Effect.ALLOW)]
-    refused = [one for one in left if again(together, one.sample).effect is not Effect.ALLOW]
+    refused = [one for one in left if one.sample is None or again(together, one.sample).effect is not Effect.ALLOW]
     allowed = sum(one.seen.requests for one in good)
     allowed += sum(one.requests for one in left) - sum(one.requests for one in refused)
     trial = PolicyRules(rules.targets, together)

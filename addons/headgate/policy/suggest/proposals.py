@@ -7,7 +7,7 @@ their own, so that each can be left away.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from headgate.match.facts import READS
@@ -49,7 +49,7 @@ class Suggestion:
 
 
 class Left(NamedTuple):
-    """What no rule is proposed for, and why."""
+    """What no rule is proposed for, and why. `sample` stands for all of it, None where that is not sure."""
 
     why: Blocked
     target: str
@@ -57,7 +57,7 @@ class Left(NamedTuple):
     path: str
     kind: Kind
     requests: int
-    sample: Seen
+    sample: Seen | None
 
 
 class _Draft(NamedTuple):
@@ -65,7 +65,16 @@ class _Draft(NamedTuple):
 
     method: str
     who: Who | None
-    seen: Tally
+    seen: tuple[Tally, ...]
+
+    def unfit(self, least: int, *, anonymous: bool) -> Blocked | None:
+        """Why no rule is to come of it."""
+        if self.seen[0].sample.principal.kind is Kind.ANONYMOUS and not anonymous:
+            return ANONYMOUS
+        well = sum(tally.well for tally in self.seen)
+        if self.who is None or not well:
+            return NEVER_WELL
+        return TOO_SELDOM if well < least else None
 
 
 def propose(
@@ -76,15 +85,16 @@ def propose(
     left: list[Left] = []
     ids = set(taken)
     for target, path, uses in sightings.places():
-        left += _refused(target, path, uses)
         found: dict[tuple[str, Who], dict[str, Tally]] = defaultdict(dict)
+        for key, tally in uses.tallies.items():
+            if key.blocked is not None:  # whatever rule is added
+                left.append(_left(key.blocked, target, key.method, path, tally))
         for draft in _drafts(uses, sightings):
-            why = _unfit(draft, least, anonymous=anonymous)
-            if why or draft.who is None:
-                kind, requests = draft.seen.sample.principal.kind, draft.seen.requests
-                left.append(Left(why or NEVER_WELL, target, draft.method, path, kind, requests, draft.seen.sample))
+            why = draft.unfit(least, anonymous=anonymous)
+            if draft.who is not None and why is None:
+                found[_verb(draft.method), draft.who][draft.method] = _joined(draft.seen)
             else:
-                found[_verb(draft.method), draft.who][draft.method] = draft.seen
+                left += (_left(why or NEVER_WELL, target, draft.method, path, tally) for tally in draft.seen)
         for (verb, who), methods in sorted(found.items()):
             name = _name(who.words, verb, path, ids)
             ids.add(name)
@@ -92,11 +102,10 @@ def propose(
     return suggestions, left
 
 
-def _refused(target: str, path: str, uses: Uses) -> Iterator[Left]:
-    """What would be refused whatever rule is added."""
-    for key, tally in uses.tallies.items():
-        if key.blocked is not None:
-            yield Left(key.blocked, target, key.method, path, key.caller.kind, tally.requests, tally.sample)
+def _left(why: Blocked, target: str, method: str, path: str, tally: Tally) -> Left:
+    who = tally.sample.principal
+    alike = who.groups or who.kind is Kind.ANONYMOUS  # of others some may be named by their ids, and some not
+    return Left(why, target, method, path, who.kind, tally.requests, tally.sample if alike else None)
 
 
 def _drafts(uses: Uses, sightings: Sightings) -> Iterator[_Draft]:
@@ -107,32 +116,25 @@ def _drafts(uses: Uses, sightings: Sightings) -> Iterator[_Draft]:
     for method, callers in sorted(by_method.items()):
         left = dict(callers)
         for who in callers_of({caller: tally for caller, tally in callers.items() if tally.well}, sightings.callers):
-            mine = [left.pop(caller) for caller in callers if caller in left and who.has(caller)]
-            seen = _joined(mine)
-            if who.ids and seen.badly:  # of one who is not named, perhaps
-                yield _Draft(method, None, _joined([seen], well=False))
-                seen = _joined([seen], badly=False)
+            seen = tuple(left.pop(caller) for caller in callers if caller in left and who.has(caller))
+            if who.ids:  # what went wrong may have been done by one who is not named
+                yield from (_Draft(method, None, (bad,)) for tally in seen if (bad := _part(tally, well=False)).badly)
+                seen = tuple(_part(tally, well=True) for tally in seen)
             yield _Draft(method, who, seen)
         for tally in left.values():
-            yield _Draft(method, None, tally)
+            yield _Draft(method, None, (tally,))
 
 
-def _unfit(draft: _Draft, least: int, *, anonymous: bool) -> Blocked | None:
-    if draft.seen.sample.principal.kind is Kind.ANONYMOUS and not anonymous:
-        return ANONYMOUS
-    if not draft.seen.well:
-        return NEVER_WELL
-    return TOO_SELDOM if draft.seen.well < least else None
+def _part(tally: Tally, *, well: bool) -> Tally:
+    """Only what was answered well, or only what was not."""
+    return replace(tally, well=tally.well if well else 0, badly=0 if well else tally.badly)
 
 
-def _joined(tallies: Iterable[Tally], *, well: bool = True, badly: bool = True) -> Tally:
-    """All of them as one, the requests of one kind left out if so wanted."""
+def _joined(tallies: Iterable[Tally]) -> Tally:
     first, *more = tallies
     joined = Tally(first.sample)
     for tally in (first, *more):
         joined.merge(tally)
-    joined.well *= well
-    joined.badly *= badly
     return joined
 
 
