@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 ADDONS = TESTS.parent / "addons"
 
 VALUES = {"errors", "model"}
-SHARED = VALUES | {"match", "schema", "bundled"}
+SHARED = VALUES | {"match", "schema", "followed", "bundled"}
 GUARDRAILS = {"identity", "policy", "approval", "masking", "capture", "audit"}
 COMPOSED = SHARED | GUARDRAILS | {"bundle"}
 
@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "match": VALUES,
     "schema": {"errors"},
+    "followed": {"errors"},
     "bundled": set(),
     **dict.fromkeys(GUARDRAILS, SHARED),
     "bundle": SHARED,

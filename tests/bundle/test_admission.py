@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.bundle.desk import BROKEN, NOW, ask, failing, ids, proxy, refusal, rule, told, write
 
-from headgate.bundle import active, store
+from headgate import schema
+from headgate.bundle import active
 from headgate.bundle.activation import Demands
 from headgate.bundle.active import ActiveBundle
 from headgate.bundle.commands import activate, find, roll_back
@@ -354,7 +355,7 @@ def test_a_refused_folder_that_somebody_activates_is_at_peace(rules: Path, state
 def test_what_cannot_be_put_on_record_does_not_come_into_force(
     rules: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "WRITE_PATIENCE", 0.01)
+    monkeypatch.setattr(schema, "WRITE_PATIENCE", 0.01)
     monkeypatch.setattr(active, "AGAIN", 1)
     found = started(rules, state)
 

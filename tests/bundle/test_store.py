@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from tests.bundle.desk import BROKEN, NOW, ask, loaded, refusal, rule, told
 
-from headgate.bundle import schema, store
+from headgate import schema
+from headgate.bundle import store
 from headgate.bundle.files import SIGNATURE
 from headgate.bundle.load import Bundle
 from headgate.bundle.restore import restore
-from headgate.bundle.schema import opened
 from headgate.bundle.store import BundleStore, SupersededError
 from headgate.bundle.versions import Activation, How
 from headgate.errors import HeadgateError
@@ -268,13 +268,6 @@ def test_the_file_is_its_owner_s_alone(made: BundleStore, state: Path, bundle: B
     assert ask(state, "pragma journal_mode") == [("wal",)]
 
 
-def test_an_activation_is_on_the_disk_and_the_file_s_own_definitions_are_not_trusted(made: BundleStore) -> None:
-    with opened(made.path, mode="rw", busy_timeout=1.0) as connection:
-        schema.prepare(connection, made.path)
-        names = ("synchronous", "trusted_schema", "cell_size_check", "foreign_keys")
-        assert [connection.execute(f"pragma {name}").fetchone()[0] for name in names] == [2, 0, 1, 1]
-
-
 def test_the_file_is_shared_with_other_parts_whoever_begins_it(tmp_path: Path, bundle: Bundle) -> None:
     for first, second in ((IdentityStore, BundleStore), (BundleStore, IdentityStore)):
         state = tmp_path / first.__name__
@@ -346,7 +339,7 @@ def test_a_file_of_garbage_is_said_plainly_and_stays(
 def test_a_locked_file_is_said_plainly_and_still_read(
     made: BundleStore, state: Path, bundle: Bundle, use: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "WRITE_PATIENCE", 0.01)
+    monkeypatch.setattr(schema, "WRITE_PATIENCE", 0.01)
     with closing(sqlite3.connect(state / "state.db", isolation_level=None)) as other:
         other.execute("begin immediate")
         with pytest.raises(HeadgateError, match="cannot be written: another program keeps it locked"):

@@ -1,6 +1,7 @@
 """`headgate rules`: what it prints, and how it exits."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def broken(tmp_path: Path) -> Path:
 def test_good_rules_are_summed_up_in_one_line() -> None:
     result = run("check", SHIPPED)
     assert result.exit_code == 0
-    assert result.output.startswith("ok: payments-guard 1.0.0, 1 provider, 4 targets, 15 rules, 94 tests, 3 masks, sha256 ")
+    counts = r"1 provider, 4 targets, 15 rules, \d+ tests, 3 masks"
+    assert re.match(rf"ok: payments-guard 1\.0\.0, {counts}, sha256 [0-9a-f]{{64}}\n", result.output)
     assert result.output.count("\n") == 1
 
 

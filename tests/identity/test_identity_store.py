@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headgate import schema
 from headgate.errors import HeadgateError
-from headgate.identity import schema, store
+from headgate.identity import store
 from headgate.identity.revocations import Revocation, RevocationList
-from headgate.identity.schema import opened
 from headgate.identity.store import KEPT, IdentityStore
 from headgate.model import Kind, Principal, Session
 
@@ -270,13 +270,6 @@ def test_the_file_is_its_owner_s_alone_and_survives_a_crash(made: IdentityStore,
     assert ask(state, "pragma journal_mode") == [("wal",)]
 
 
-def test_a_commit_is_on_the_disk_and_the_file_s_own_definitions_are_not_trusted(made: IdentityStore) -> None:
-    with opened(made.path, mode="rw", busy_timeout=1.0) as connection:
-        schema.prepare(connection, made.path)
-        names = ("synchronous", "trusted_schema", "cell_size_check", "foreign_keys")
-        assert [connection.execute(f"pragma {name}").fetchone()[0] for name in names] == [2, 0, 1, 1]
-
-
 def test_its_tables_are_recorded_as_one_part_of_a_shared_file(made: IdentityStore, state: Path) -> None:
     made.prepare()
     recorded = ask(state, "select migration_set, name from _sqlite_migrations")
@@ -376,20 +369,11 @@ def test_a_file_where_the_folder_should_be_is_said_plainly(state: Path) -> None:
         IdentityStore(state).latest()
 
 
-def test_a_file_that_cannot_be_written_is_said_plainly(made: IdentityStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a disk that has become read-only; what is in it can still be read."""
-    revoke(made)
-    monkeypatch.setattr(schema, "opened", lambda path, **_: opened(path, mode="ro", busy_timeout=1.0))
-    with pytest.raises(HeadgateError, match="cannot be written: it is read-only"):
-        revoke(made, "s-2")
-    assert made.latest().covers(ANA, NOW)
-
-
 def test_a_locked_file_is_said_plainly_and_still_read(
     made: IdentityStore, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revoke(made)
-    monkeypatch.setattr(store, "WRITE_PATIENCE", 0.0)
+    monkeypatch.setattr(schema, "WRITE_PATIENCE", 0.0)
     with closing(sqlite3.connect(state / "state.db", isolation_level=None)) as other:
         other.execute("begin immediate")
         with pytest.raises(HeadgateError, match="cannot be written: another program keeps it locked"):

@@ -187,9 +187,9 @@ def test_while_it_cannot_be_read_the_last_one_counts_for_ten_seconds(caplog: pyt
     with caplog.at_level(logging.INFO, "headgate.identity.revocations"):
         running(source, scenario)
     said = [record.message for record in caplog.records]
-    assert [message.partition(";")[0] for message in said] == [
-        "the disk is gone",
-        "the folder is gone",
+    assert said == [
+        "the disk is gone; in 10 s, every caller is refused until it can be read",
+        "the folder is gone; in 10 s, every caller is refused until it can be read",
         "the list of revocations can be read again",
     ]
 

@@ -84,7 +84,7 @@ PLAIN = st.dictionaries(st.sampled_from(sorted(KEYS)), st.none(), max_size=3).fl
 @st.composite
 def matches(draw: st.DrawFn) -> dict[str, Any]:
     found: dict[str, Any] = draw(PLAIN)
-    if draw(st.integers(0, 3)) == 0 and (negated := draw(PLAIN)):
+    if draw(st.integers(0, 2)) == 0 and (negated := draw(PLAIN)):
         found["not"] = negated
     return found
 
@@ -93,6 +93,8 @@ def matches(draw: st.DrawFn) -> dict[str, Any]:
 def kin(draw: st.DrawFn, match: dict[str, Any]) -> dict[str, Any]:
     """A match that has most in common with another one."""
     found = {key: value for key, value in match.items() if draw(st.integers(0, 3))}
+    if "not" in found:
+        found["not"] = draw(st.one_of(st.just(found["not"]), kin(found["not"]).filter(bool)))
     return found | (draw(PLAIN) if draw(st.integers(0, 2)) == 0 else {})
 
 

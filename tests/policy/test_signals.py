@@ -161,9 +161,9 @@ def test_while_they_cannot_be_read_the_last_ones_count_for_ten_seconds(caplog: p
     with caplog.at_level(logging.INFO, "headgate.policy.signals"):
         running(source, scenario)
     said = [record.message for record in caplog.records]
-    assert [message.partition(";")[0] for message in said] == [
-        "the disk is gone",
-        "the folder is gone",
+    assert said == [
+        "the disk is gone; in 10 s, conditions on signals are unknown until it can be read",
+        "the folder is gone; in 10 s, conditions on signals are unknown until it can be read",
         "the signals can be read again",
     ]
 

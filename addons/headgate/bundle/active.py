@@ -16,10 +16,10 @@ from headgate.bundle.activation import ref_of
 from headgate.bundle.admission import Admission
 from headgate.bundle.folder import LOOKS, Folder, UnsettledError
 from headgate.bundle.load import Bundle, label, load_bundle
-from headgate.bundle.store import StateError
 from headgate.bundle.versions import Activation, History, How, lineage
 from headgate.errors import HeadgateError
 from headgate.model import BundleRef
+from headgate.schema import StateError
 
 log = logging.getLogger(__name__)
 

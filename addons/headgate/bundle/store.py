@@ -9,23 +9,18 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headgate.bundle import schema as tables
 from headgate.bundle.files import SIGNATURE
 from headgate.bundle.load import Bundle
+from headgate.bundle.schema import MIGRATIONS
 from headgate.bundle.versions import Activation, How
 from headgate.errors import HeadgateError
 from headgate.model import BundleRef
-from headgate.schema import create, immediate
-
-READ_PATIENCE = 1.0
-WRITE_PATIENCE = 5.0
-"""Seconds to wait for a lock that somebody else holds."""
+from headgate.schema import StateFile
 
 MAX_NOTE = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -51,21 +46,6 @@ insert into bundle_blobs values (?, ?) on conflict (digest) do update set data =
 where data <> excluded.data
 """
 FILE = "insert or replace into bundle_files values (?, ?, ?)"
-CAUSES = {
-    "SQLITE_FULL": "the disk is full",
-    "SQLITE_BUSY": "another program keeps it locked",
-    "SQLITE_LOCKED": "another program keeps it locked",
-    "SQLITE_READONLY": "it is read-only",
-    "SQLITE_PERM": "permission is denied",
-    "SQLITE_CORRUPT": "it is damaged",
-    "SQLITE_NOTADB": "it is not a SQLite database",
-    "SQLITE_CANTOPEN": "it cannot be opened",
-    "SQLITE_IOERR": "reading or writing the disk failed",
-}
-
-
-class StateError(HeadgateError):
-    """The file cannot be read or written."""
 
 
 class SupersededError(HeadgateError):
@@ -85,37 +65,35 @@ class BundleStore:
 
     def __init__(self, state: Path) -> None:
         self.state, self.path = state, state / "state.db"
+        self._file = StateFile(self.path, MIGRATIONS)
 
     def exists(self) -> bool:
         return self.path.is_file()
 
     def prepare(self) -> None:
         """Make the file and its tables, if they are missing."""
-        with self._plainly("made"):
-            create(self.path)
-        with self._writing():
-            pass
+        self._file.prepare()
 
     def history(self) -> list[Activation]:
         """All activations and refusals, the oldest first."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return [_activation(row) for row in connection.execute(f"{SELECT} order by id")]
 
     def active(self) -> Activation | None:
         """The activation in force; quick, to be asked several times a second."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             row = connection.execute(ACTIVE).fetchone()
             return _activation(row) if row else None
 
     def stored(self) -> list[Stored]:
         """Every bundle that is kept, the oldest first."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             found = connection.execute("select name, version, sha256, stored as time, by from bundles order by stored")
             return [Stored(**row) for row in found]
 
     def contents(self, sha256: str) -> dict[str, bytes]:
         """The files of a bundle by name; HeadgateError for one that is not there, or not as it was stored."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             kept = connection.execute("select 1 from bundles where sha256 = ?", [sha256]).fetchone()
             contents = _intact(connection, sha256)
         if kept is None:
@@ -128,7 +106,7 @@ class BundleStore:
         self, bundle: Bundle, how: How, *, by: str, now: float, after: Activation | None, note: str = ""
     ) -> Activation:
         """Keep `bundle` and record it as active; SupersededError unless `after` is still what is active."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             row = connection.execute(ACTIVE).fetchone()
             if (row["id"] if row else None) != (after.id if after else None):
                 raise SupersededError("another process has just activated other rules; look again")
@@ -138,52 +116,19 @@ class BundleStore:
 
     def keep(self, bundle: Bundle, *, by: str, now: float) -> bool:
         """Keep what is new of a bundle that is active already: its signature, and what was damaged; whether any was."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             if not _is_new(bundle, _intact(connection, bundle.sha256)):
                 return False
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             _keep(connection, bundle, by, now)
         return True
 
     def refuse(self, refused: BundleRef | None, why: str, *, by: str, now: float, previous: str | None) -> None:
         """Record a refusal, unless the same has been said since something was last activated."""
         note, sha256 = _cut(why), refused.sha256 if refused else None
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if connection.execute(SAID, [sha256, note]).fetchone() is None:
                 _insert(connection, How.REFUSED, refused, now, by, note, previous)
-
-    @contextmanager
-    def _reading(self) -> Generator[sqlite3.Connection]:
-        with self._plainly("read"), self._opened("ro", READ_PATIENCE) as connection:
-            if tables.unapplied(connection, self.path):
-                raise HeadgateError(f"`{self.path}` is from an older Headgate: start the proxy once to bring it up")
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """One transaction; whoever waits for the lock sees what the other has written."""
-        with self._plainly("written"), self._opened("rw", WRITE_PATIENCE) as connection:
-            tables.prepare(connection, self.path)
-            with immediate(connection):
-                yield connection
-
-    def _opened(self, mode: str, patience: float) -> AbstractContextManager[sqlite3.Connection]:
-        if not self.exists():
-            raise HeadgateError(f"there is no state at `{self.path}`: name the state folder of a proxy that ran")
-        return tables.opened(self.path, mode=mode, busy_timeout=patience)
-
-    @contextmanager
-    def _plainly(self, done: str) -> Generator[None]:
-        """Say what fails in words that quote nothing; the text of an exception may hold what was being written."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            name = str(getattr(error, "sqlite_errorname", "SQLITE_ERROR"))  # may be extended: SQLITE_IOERR_WRITE
-            cause = CAUSES.get("_".join(name.split("_")[:2]), f"SQLite reports {name}")
-            raise StateError(f"the state `{self.path}` cannot be {done}: {cause}") from None
-        except OSError as error:
-            cause = (error.strerror or type(error).__name__).lower()
-            raise StateError(f"the state `{self.path}` cannot be {done}: {cause}") from None
 
 
 def _activation(row: sqlite3.Row) -> Activation:

@@ -201,7 +201,7 @@ def _principal(row: sqlite3.Row) -> dict[str, Any]:
 def _recorded(connection: sqlite3.Connection, row: sqlite3.Row, side: str, *, bodies: bool) -> Recorded:
     headers = _parsed(row[f"{side}_headers"], None)
     key = row[f"{side}_body"] if bodies else None
-    found = connection.execute("select codec, data from bodies where key = ?", [key]).fetchone()
+    found = key and connection.execute("select codec, data from bodies where key = ?", [key]).fetchone()
     return Recorded(
         tuple((name, value) for name, value in headers) if headers is not None else None,
         _unpacked(found["codec"], found["data"]) if found else b"",

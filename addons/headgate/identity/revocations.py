@@ -5,17 +5,14 @@ so that a revocation counts within a second. When the list cannot be read, the l
 then there is none, and nobody is believed: a list that might lack somebody is no list.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from headgate.errors import HeadgateError
+from headgate.followed import Followed
 from headgate.model import Principal
-
-log = logging.getLogger(__name__)
 
 Kind = Literal["session", "principal", "token"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -79,49 +76,9 @@ def _names(principal: Principal) -> Iterator[tuple[Kind, str]]:
         yield "token", token
 
 
-class RevocationList:
-    """The list as it is now. `clock` need not be the time of day, but must not leap: `time.monotonic` will do."""
+class RevocationList(Followed[Revocations]):
+    """The list as it is now; while it is not known, nobody may be believed."""
 
-    def __init__(
-        self,
-        read: Callable[[], Revocations],
-        clock: Callable[[], float],
-        interval: float = 0.3,
-        good_for: float = 10.0,
-    ) -> None:
-        """`read` may wait for a disk and raise HeadgateError; `interval` and `good_for` are in seconds."""
-        self._read, self._clock, self._interval, self._good_for = read, clock, interval, good_for
-        self._revocations: Revocations | None = None
-        self._read_at = 0.0
-        self._faults: set[str] = set()
-
-    def current(self) -> Revocations | None:
-        """What is revoked; None when that is not known, and nobody may be believed."""
-        good = 0 <= self._clock() - self._read_at <= self._good_for
-        return self._revocations if good else None
-
-    def read_now(self) -> None:
-        """Read it at once, before there are requests; raises HeadgateError."""
-        began = self._clock()
-        self._take(self._read(), began)
-
-    async def run(self) -> None:
-        """Until cancelled: read it again and again, in a thread of its own."""
-        while True:
-            began = self._clock()
-            try:
-                self._take(await asyncio.to_thread(self._read), began)
-            except HeadgateError as error:
-                self._fail(str(error))
-            await asyncio.sleep(self._interval)
-
-    def _take(self, revocations: Revocations, began: float) -> None:
-        self._revocations, self._read_at = revocations, began
-        if self._faults:
-            self._faults = set()
-            log.warning("the list of revocations can be read again")
-
-    def _fail(self, fault: str) -> None:
-        if fault not in self._faults:
-            self._faults.add(fault)
-            log.error("%s; in %g s, every caller is refused until it can be read", fault, self._good_for)
+    log = logging.getLogger(__name__)
+    lost = "every caller is refused"
+    found = "the list of revocations can be read again"

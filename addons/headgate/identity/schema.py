@@ -1,16 +1,6 @@
-"""The tables of state.db that identity keeps; how a file comes to have them.
-
-The file is shared: other parts of Headgate add tables of their own, each under the name of its own set of migrations.
-"""
-
-import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
+"""The tables of state.db that identity keeps: revocations, and the release list that was last accepted."""
 
 from sqlite_utils import Database, Migrations
-
-from headgate import schema
 
 MIGRATIONS = Migrations("headgate-identity")
 
@@ -43,8 +33,6 @@ create table if not exists accepted_releases (
   accepted real not null
 ) strict
 """
-
-
 TRIGGERS = (
     "create trigger if not exists revocations_inserted after insert on revocations begin "
     "update revocation_changes set version = version + 1; end",
@@ -60,39 +48,3 @@ def m001_revocations_and_releases(db: Database) -> None:
     for statement in (REVOCATIONS, ONE_FOR_EACH, CHANGES, ACCEPTED_RELEASES, *TRIGGERS):
         db.execute(statement)
     db.execute("insert or ignore into revocation_changes values (1, 0)")
-
-
-@contextmanager
-def opened(path: Path, *, mode: str, busy_timeout: float) -> Generator[sqlite3.Connection]:
-    """The existing file at `path`, for reading (`ro`) or writing (`rw`); raises sqlite3.Error or OSError."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)
-    try:
-        connection.row_factory = sqlite3.Row
-        for pragma in ("trusted_schema = off", "cell_size_check = on"):
-            connection.execute(f"pragma {pragma}")
-        yield connection
-    finally:
-        connection.close()
-
-
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Give the file what it lacks of the tables."""
-    lacking = unapplied(connection, path)  # first of all: a file that is not ours stays as it is
-    for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
-        connection.execute(f"pragma {pragma}")
-    if lacking:
-        schema.migrate(connection, MIGRATIONS)
-
-
-def unapplied(connection: sqlite3.Connection, path: Path) -> frozenset[str]:
-    """The migrations that the file lacks; raises HeadgateError for a file that is not ours, or a newer one."""
-    return schema.unapplied(connection, path, MIGRATIONS, "the state of a proxy or no file", _is_ours)
-
-
-def _is_ours(db: Database) -> bool:
-    """Whether any part of Headgate has made its tables here."""
-    if not db.table(MIGRATIONS.migrations_table).exists():
-        return False
-    found = db.execute("select 1 from _sqlite_migrations where migration_set like 'headgate-%'")
-    return found.fetchone() is not None

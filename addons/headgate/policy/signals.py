@@ -5,16 +5,13 @@ requests, so that a signal counts within a second. When it cannot be read, what 
 more; then it is not known which signals are set, and a condition on one is unknown: it forbids, and allows nothing.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from headgate.errors import HeadgateError
-
-log = logging.getLogger(__name__)
+from headgate.followed import Followed
 
 LONGEST = 7 * 86400.0
 """Seconds that a signal may be set for: what holds for longer belongs in the rules."""
@@ -65,54 +62,14 @@ class Signals:
 _NONE: frozenset[str] = frozenset()
 
 
-class SignalBoard:
-    """The signals as they are now. `clock` need not be the time of day, but must not leap: `time.monotonic` will do."""
+class SignalBoard(Followed[Signals]):
+    """The signals as they are now."""
 
-    def __init__(
-        self,
-        read: Callable[[], Signals],
-        clock: Callable[[], float],
-        interval: float = 0.3,
-        good_for: float = 10.0,
-    ) -> None:
-        """`read` may wait for a disk and raise HeadgateError; `interval` and `good_for` are in seconds."""
-        self._read, self._clock, self._interval, self._good_for = read, clock, interval, good_for
-        self._signals: Signals | None = None
-        self._read_at = 0.0
-        self._faults: set[str] = set()
-
-    def current(self) -> Signals | None:
-        """What is set; None when that is not known."""
-        good = 0 <= self._clock() - self._read_at <= self._good_for
-        return self._signals if good else None
+    log = logging.getLogger(__name__)
+    lost = "conditions on signals are unknown"
+    found = "the signals can be read again"
 
     def at(self, now: float) -> frozenset[str] | None:
         """The names of those set at `now`, in epoch seconds; None when that is not known."""
         signals = self.current()
         return None if signals is None else signals.at(now)
-
-    def read_now(self) -> None:
-        """Read them at once, before there are requests; raises HeadgateError."""
-        began = self._clock()
-        self._take(self._read(), began)
-
-    async def run(self) -> None:
-        """Until cancelled: read them again and again, in a thread of its own."""
-        while True:
-            began = self._clock()
-            try:
-                self._take(await asyncio.to_thread(self._read), began)
-            except HeadgateError as error:
-                self._fail(str(error))
-            await asyncio.sleep(self._interval)
-
-    def _take(self, signals: Signals, began: float) -> None:
-        self._signals, self._read_at = signals, began
-        if self._faults:
-            self._faults = set()
-            log.warning("the signals can be read again")
-
-    def _fail(self, fault: str) -> None:
-        if fault not in self._faults:
-            self._faults.add(fault)
-            log.error("%s; in %g s, conditions on signals are unknown until it can be read", fault, self._good_for)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from headgate.errors import HeadgateError
 from headgate.match.signals import signal_name
-from headgate.policy.schema import MIGRATIONS, StateFile
+from headgate.policy.schema import MIGRATIONS
 from headgate.policy.signals import LONGEST, MOST, Change, Signal, Signals
+from headgate.schema import StateFile
 
 KEPT = 86400.0
 """Seconds for which a signal stays in the file after its end: for clocks that are wrong."""

@@ -99,18 +99,21 @@ class PathTree[Leaf: Mergeable]:
         yield from _walk(self._root, "", None, ())
 
     def _below(self, node: _Node[Leaf], segment: str) -> _Node[Leaf]:
+        known = node.words.get(segment)
+        if known is not None:
+            return known
         if segment and (node.only_values or is_value(segment) or not _is_literal(segment)):
             if len(node.samples) < _SAMPLES:
                 node.samples.add(segment)
             if node.values is None:
                 node.values, self._nodes = _Node(), self._nodes + 1
             return node.values
-        if segment not in node.words:
-            if len(node.words) >= MOST_WORDS:
-                node.fold()
-                return self._below(node, segment)
-            node.words[segment], self._nodes = _Node(), self._nodes + 1
-        return node.words[segment]
+        if len(node.words) >= MOST_WORDS:
+            node.fold()
+            return self._below(node, segment)
+        made = node.words[segment] = _Node[Leaf]()
+        self._nodes += 1
+        return made
 
 
 def _is_literal(segment: str) -> bool:
