@@ -84,8 +84,8 @@ class Principal:
 class PathRules:
     """What an upstream is known to read in one way only, so that its paths may have it.
 
-    `merge_slashes`: `//` is `/`. `fold_case`: upper and lower case are the same. `encoded_slash`: `%2F` is no separator.
-    `parameters`: `;` is an ordinary character.
+    `merge_slashes`: `//` is `/`. `fold_case`: upper and lower case are the same. `encoded_slash`: `%2F` separates
+    nothing. `parameters`: `;` is an ordinary character.
     """
 
     merge_slashes: bool = False

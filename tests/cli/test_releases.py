@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from headgate import bundled
 from headgate.cli.main import main
-from headgate.identity import bundled
 from headgate.identity.dsse import public_key, sign, verify
 from headgate.identity.releaselist import parse_list
 

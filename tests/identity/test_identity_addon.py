@@ -696,9 +696,7 @@ def test_a_trace_is_continued_only_where_its_peer_is_trusted(stage: Stage, trust
     stage.rules = identity(stage.folder, stage.issuer.written(stage.folder), trusted_proxies=peers)
     inbound = f"00-{'a' * 32}-{'b' * 16}-01"
     caller = stage.client()
-    flow = stage.flow(
-        bearer(stage.issuer.token()), ("Traceparent", inbound), ("tracestate", "vendor=1"), client=caller
-    )
+    flow = stage.flow(bearer(stage.issuer.token()), ("Traceparent", inbound), ("tracestate", "vendor=1"), client=caller)
     exchange = stage.judge(flow)
     stage.identity.vouch(flow)
     sent = flow.request.headers

@@ -49,7 +49,8 @@ def read(data: bytes) -> tuple[Node | None, list[Fault]]:
 
 def _decoded(data: bytes, faults: list[Fault]) -> str | None:
     if len(data) > MAX_BYTES:
-        faults.append(Fault(TOP, f"the file is larger than {MAX_BYTES >> 20} MB; accepted: up to {MAX_BYTES >> 20} MB of rules"))
+        most = f"{MAX_BYTES >> 20} MB"
+        faults.append(Fault(TOP, f"the file is larger than {most}; accepted: up to {most} of rules"))
         return None
     try:
         text = data.decode("utf-8-sig")

@@ -70,8 +70,8 @@ def sign(file: Path, key: Path, out: Path, force: bool, as_json: bool) -> None:
     \b
     headgate releases sign releases.yaml --key release.pem --out rules/releases.dsse.json
     """
-    from headgate.identity import dsse
     from headgate.bundled import MAX_FILE
+    from headgate.identity import dsse
 
     payload, listed = prepared_list(file)
     private = dsse.private_key(key)

@@ -158,7 +158,8 @@ class Identity:
 
     def _judge(self, flow: http.HTTPFlow, exchange: Exchange, mode: Mode, accept: "Accept") -> Awaitable[None] | None:
         rules, tunnel = self._sources.rules(exchange), self._tunnel(flow)
-        self._trace(flow, exchange, trusted=tunnel is None and rules.trusted_proxies.trusts(flow.client_conn.peername[0]))
+        believed = tunnel is None and rules.trusted_proxies.trusts(flow.client_conn.peername[0])
+        self._trace(flow, exchange, trusted=believed)
         source = self._source(flow, rules, tunnel)
         if isinstance(source, Malformed):
             exchange.refusal = malformed(source.value)

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from headgate.bundled import Unusable, contents, located
 from headgate.errors import InvalidRules
 from headgate.identity import dsse
-from headgate.bundled import Unusable, contents, located
 from headgate.identity.dsse import DsseError, PublicKey
 from headgate.identity.pods import NO_PODS, Pods, parse_pods
 from headgate.identity.releaselist import Release, ReleaseList, Where, parse_list, superseded

@@ -109,7 +109,8 @@ class Masking:
 
 def _due(rules: MaskingRules, exchange: Exchange) -> Plan | None:
     """Judged by the moment the request came, which its record tells: a slow upstream does not change the masks."""
-    return due(rules, exchange.principal, exchange.request, exchange.target, now=exchange.started, signals=exchange.signals)
+    now, signals = exchange.started, exchange.signals
+    return due(rules, exchange.principal, exchange.request, exchange.target, now=now, signals=signals)
 
 
 def _received(request: http.Request, upstream: http.Response) -> Received:
