@@ -4,157 +4,15 @@ import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
+from pathlib import Path as Files
 from random import Random
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
-RICH: dict[str, Any] = {
-    "bundle.yaml": {"name": "payments-guard", "version": "1.4.0"},
-    "identity.yaml": {
-        "providers": [
-            {"name": "dev", "preset": "development", "audiences": ["payments"]},
-            {
-                "name": "sso",
-                "preset": "oidc",
-                "issuer": "https://sso.example.com",
-                "audiences": ["payments"],
-                "jwks": "https://sso.example.com/jwks.json",
-                "algorithms": ["ES256", "RS256"],
-                "kind": [{"claims": {"/azp": "batch"}, "is": "service"}, {"is": "human"}],
-                "claims": {"id": "/sub", "groups": "/groups", "workload.name": "/app"},
-                "require": {"/tenant": ["acme", 7, True]},
-                "max_lifetime": "1h",
-                "clock_skew": "30s",
-            },
-        ],
-        "anonymous": "allow",
-        "trusted_proxies": ["10.0.0.0/8"],
-        "session_binding": {"dpop": "optional", "public_url": "https://guard.example.com"},
-    },
-    "targets.yaml": {
-        "targets": [
-            {
-                "name": "api",
-                "hosts": ["api.internal", "*.api.internal", "10.1.2.3:8443"],
-                "environment": "prod",
-                "tags": ["pci"],
-                "audiences": ["payments"],
-                "paths": {"case": "insensitive", "merge_slashes": True},
-            },
-            {"name": "web", "hosts": "web.internal", "environment": "prod", "observe": True},
-        ],
-        "unknown": "refuse",
-        "isolate_environments": True,
-    },
-    "policy.yaml": {
-        "rules": [
-            {
-                "id": "support-reads",
-                "effect": "allow",
-                "match": {
-                    "principal": {"groups": ["support"], "kind": "human", "workload": {"verified": True}},
-                    "target": "api",
-                    "method": ["GET", "HEAD"],
-                    "path": ["/v1/items/{id}", "/v1/items/{id}/{rest...}"],
-                    "not": {"query": {"force": {"present": True}}},
-                },
-                "set_headers": {"X-Tenant": "{principal.claims./tenant}", "X-Item": "{path_params.id}"},
-            },
-            {
-                "id": "refunds",
-                "effect": "allow",
-                "match": {"target": ["api", "web"], "method": "POST", "path": "/v1/refunds"},
-                "when": 'request.body.amount <= 1000 || "trusted" in principal.groups',
-            },
-            {
-                "id": "large-refunds",
-                "effect": "approve",
-                "match": {"body": {"$.amount": {"gt": 1000}, "$.items[*].kind": ["part", 1, True]}},
-                "approval": {"by": {"groups": {"all": ["leads"]}}, "quorum": 2, "wait": "45s", "grant": "once"},
-                "message": "Refunds above 1,000 need two leads.",
-                "remove_query": "debug",
-            },
-            {"id": "no-deletes", "effect": "deny", "match": {"method": "DELETE"}, "pinned": True, "message": "No."},
-            {"id": "no-odd-amounts", "effect": "deny", "match": {"body": {"$.amount": {"lt": 0}}}},
-            {
-                "id": "no-strangers",
-                "effect": "deny",
-                "match": {"not": {"principal": {"id": ["a*", "bob"]}}, "path": "/v1/{rest...}"},
-            },
-            {
-                "id": "at-night",
-                "effect": "deny",
-                "match": {
-                    "time": {"days": "mon-fri", "hours": ["22:00-06:00"], "zone": "Europe/Paris"},
-                    "source": ["192.0.2.0/24", "2001:db8::/32"],
-                    "signal": "incident",
-                    "headers": {"x-role": {"regex": "^adm.*$"}},
-                },
-            },
-            {
-                "id": "mutations",
-                "effect": "deny",
-                "match": {
-                    "graphql": {"operation": "mutation"},
-                    "host": "*.internal",
-                    "principal": {
-                        "claims": {"/level": [1, "1"]},
-                        "session": {"scopes": {"all": ["w"]}, "max_age": "1h"},
-                    },
-                },
-                "mode": "shadow",
-            },
-        ],
-        "limits": [
-            {"id": "each", "match": {"principal": {"kind": ["agent", "ci"]}}, "rate": "100/minute", "burst": 20},
-            {
-                "id": "items",
-                "match": {"path": "/v1/items/{id}"},
-                "key": ["path_params.id", "target"],
-                "rate": "5/second",
-            },
-        ],
-        "tests": [
-            {
-                "name": "support reads",
-                "principal": {"id": "ana", "kind": "human", "groups": ["support"], "environment": "prod"},
-                "request": {
-                    "url": "https://api.internal/v1/items/7",
-                    "headers": {"x-a": ["1", "2"]},
-                    "source": "10.0.0.1",
-                },
-                "at": "2026-03-01T09:00:00+01:00",
-                "signals": ["incident"],
-                "expect": {"effect": "deny", "reason": "no-rule-allows", "rules": [], "limits": []},
-            },
-            {
-                "name": "a refund",
-                "principal": "anonymous",
-                "request": {
-                    "method": "POST",
-                    "url": "https://web.internal/v1/refunds",
-                    "body": {"amount": 5, "x": [1.5]},
-                },
-                "expect": {"effect": "deny"},
-            },
-        ],
-    },
-    "masking.yaml": {
-        "masks": [
-            {
-                "id": "customers",
-                "match": {"target": {"tags": ["pci"]}, "method": "GET"},
-                "when": 'principal.kind == "agent"',
-                "fields": ["$..ssn", "header:X-Email", "query:token"],
-                "detect": ["EMAIL_ADDRESS", "CREDIT_CARD"],
-                "min_score": 0.5,
-                "as": {"default": "redact", "EMAIL_ADDRESS": "last4"},
-            }
-        ]
-    },
-}
+_CASES = Files(__file__).parent.parent / "cases"
+RICH: dict[str, Any] = yaml.safe_load((_CASES / "language-bundle.yaml").read_text(encoding="utf-8"))
 
 Path = tuple[str | int, ...]
 
@@ -376,36 +234,41 @@ def garbled(draw: st.DrawFn) -> tuple[str, bytes]:
 
 class Style:
     """Writes a document in flow style; chance decides of all that must mean nothing: blanks, line breaks, comments,
-    quotes and the order of keys. `twist` may write one node otherwise than it is."""
+    quotes and the order of keys. `twist` may write a node in a way of its own; `again` is a key that is to stand there
+    twice, and its other value."""
 
-    def __init__(self, chance: Random, twist: Callable[[Path, str], str | None] = lambda _path, _text: None) -> None:
-        self._chance, self._twist = chance, twist
+    def __init__(
+        self,
+        chance: Random,
+        twist: Callable[[Path, str], str | None] = lambda _path, _text: None,
+        again: tuple[Path, Any] | None = None,
+    ) -> None:
+        self._chance, self._twist, self._again = chance, twist, again
 
     def document(self, content: Any) -> bytes:
         opening = self._chance.choice(["", "---\n", "# of old\n\n", "%YAML 1.1\n---\n", "\ufeff"])
         ending = self._chance.choice(["", "\n", "\n...\n", "\n# the end"])
-        text = f"{opening}{self.node(content, ())}{ending}"
+        text = f"{opening}{self._node(content, ())}{ending}"
         return text.replace("\n", self._chance.choice(["\n", "\n", "\r\n"])).encode()
 
-    def node(self, value: Any, path: Path) -> str:
-        text = self._node(value, path)
+    def _node(self, value: Any, path: Path) -> str:
+        text = self._written(value, path)
         return self._twist(path, text) or text
 
-    def _node(self, value: Any, path: Path) -> str:
+    def _written(self, value: Any, path: Path) -> str:
         if isinstance(value, dict):
-            names = list(value)
-            self._chance.shuffle(names)
-            return self._joined("{}", [self.member(name, value[name], path) for name in names])
+            members = list(value.items())
+            if self._again and path == self._again[0][:-1]:
+                members.append((str(self._again[0][-1]), self._again[1]))
+            self._chance.shuffle(members)
+            return self._joined("{}", [self._member(name, inner, path) for name, inner in members])
         if isinstance(value, list):
-            return self._joined("[]", [self.node(item, (*path, at)) for at, item in enumerate(value)])
+            return self._joined("[]", [self._node(item, (*path, at)) for at, item in enumerate(value)])
         return self._text(value) if isinstance(value, str) else json.dumps(value)
 
-    def member(self, name: str, value: Any, path: Path) -> str:
-        before, after = (
-            self._chance.choice(["", "", " "]),
-            self._gap() or " ",
-        )  # a key ends in the line that it begins in
-        return f"{self._text(name)}{before}:{after}{self.node(value, (*path, name))}"
+    def _member(self, name: str, value: Any, path: Path) -> str:
+        blank, gap = self._chance.choice(["", "", " "]), self._gap() or " "  # a key ends in the line that it begins in
+        return f"{self._text(name)}{blank}:{gap}{self._node(value, (*path, name))}"
 
     def _joined(self, brackets: str, parts: list[str]) -> str:
         inner = f"{self._gap()},{self._gap() or ' '}".join(parts)

@@ -23,6 +23,10 @@ from headgate.policy.testcases import Case, CaseSpec, compile_tests
 SEEDS = st.integers(0, 1 << 32)
 
 
+def chance_of(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - a test is to be the same again, and nothing is secret
+
+
 def write(folder: Path, files: dict[str, bytes]) -> Path:
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -44,10 +48,10 @@ def loaded(folder: Path, files: dict[str, bytes]) -> Bundle | str:
     try:
         return load_bundle(write(folder, PLAIN | files), "rules")
     except BundleError as error:
-        lines = str(error).splitlines()
-        assert len(lines) == len(error.problems) > 0
-        assert all(line.startswith("rules") and line.isprintable() for line in lines)
-        return str(error)
+        problems = error.problems
+    assert problems
+    assert all(str(problem).startswith("rules") and str(problem).isprintable() for problem in problems)
+    return "\n".join(map(str, problems))
 
 
 # -- any content -------------------------------------------------------------------------------------------------------
@@ -149,7 +153,7 @@ def good(rules: Path) -> Bundle:
 @examples(40)
 @given(seed=SEEDS)
 def test_layout_quotes_comments_and_the_order_of_keys_mean_nothing(rules: Path, good: Bundle, seed: int) -> None:
-    style = Style(Random(seed))
+    style = Style(chance_of(seed))
     bundle = loaded(rules, {name: style.document(content) for name, content in RICH.items()})
     assert isinstance(bundle, Bundle), bundle
     assert bundle.sha256 == good.sha256
@@ -165,7 +169,7 @@ TWISTS: dict[str, Callable[[str], str]] = {
     ),
     "a merge key": lambda text: f"{{<<: {text}}}",
     "a second document": lambda text: f"{text}\n--- {text}",
-    "a value and another": lambda text: f"{text} {text}",
+    "a value and another": lambda text: f"'x' {text}",
     "no end": lambda text: f"{text}]}}",
     "a control character": lambda text: f"{text}\x07",
     "half a character": lambda text: f'"\\ud800" {text}',
@@ -179,7 +183,7 @@ def test_what_two_readers_may_take_differently_is_refused_wherever_it_stands(rul
     @given(st.sampled_from(EVERYWHERE), SEEDS)
     def refused(place: tuple[str, tuple[str | int, ...]], seed: int) -> None:
         name, path = place
-        style = Style(Random(seed), lambda at, text: TWISTS[twist](text) if at == path else None)
+        style = Style(chance_of(seed), lambda at, text: TWISTS[twist](text) if at == path else None)
         assert isinstance(loaded(rules, {name: style.document(RICH[name])}), str)
 
     refused()
@@ -196,15 +200,8 @@ def test_a_key_that_is_there_twice_is_refused_whatever_it_says(
 ) -> None:
     """With the value that it has, too: what one reader takes for the first is the last to another."""
     name, path = place
-    value, chance = at(RICH[name], path), Random(seed)
-
-    def doubled(where: tuple[str | int, ...], text: str) -> str | None:
-        if where != path[:-1]:
-            return None
-        inner, again = text[1:-1].strip().removesuffix(","), Style(chance).member(str(path[-1]), other(value), ())
-        return chance.choice([f"{{{again}, {inner}\n}}", f"{{{inner}\n, {again}}}"])
-
-    report = loaded(rules, {name: Style(chance, doubled).document(RICH[name])})
+    style = Style(chance_of(seed), again=(path, other(at(RICH[name], path))))
+    report = loaded(rules, {name: style.document(RICH[name])})
     assert isinstance(report, str)
     assert f"`{path[-1]}` is given twice" in report
 

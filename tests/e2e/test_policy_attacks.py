@@ -7,7 +7,6 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from tests.e2e.proxy import Proxy, write_rules
 from tests.e2e.upstream import Reply, Upstream
 from tests.e2e.wire import Answer, answer_on
 
-from headgate.bundle import load
 from headgate.bundle.folder import Folder
+from headgate.identity.rules import compile_identity
 
 still_open = pytest.mark.xfail(reason="an open hole", strict=True)
 
@@ -43,6 +42,12 @@ rules:
   - {id: no-large-order, effect: deny, match: {target: api, path: /nested, body: {"$.order.amount": {gt: 1000}}}}
   - {id: no-large-item, effect: deny, match: {target: api, path: /items, body: {"$.items[*].amount": {gt: 1000}}}}
   - {id: no-mutations, effect: deny, match: {target: api, path: /graphql, graphql: {operation: mutation}}}
+  - {id: sales-pays, effect: allow, match: {principal: {groups: [sales]}, path: /little, body: {"$..amount": {lt: 9}}}}
+  - {id: sales-reads, effect: allow, match: {principal: {groups: [sales]}, path: /queries, graphql: {operation: query}}}
+  - id: no-admins
+    effect: deny
+    match: {target: api, path: /by-role}
+    when: '"x-role" in request.headers && "admin" in request.headers["x-role"]'
   - id: of-a-tenant
     effect: allow
     match: {target: api, path: "/tenants/{tenant}", query: {v: "1"}}
@@ -91,21 +96,18 @@ def posted(proxy: Proxy, path: str, body: bytes, kind: str = JSON, **keywords: A
 # -- an upgrade that the upstream does not make is a plain GET --------------------------------------------------------
 
 
-@still_open
 def test_a_get_that_asks_to_upgrade_reads_nothing_that_a_get_may_not_read(proxy: Proxy, upstream: Upstream) -> None:
     upstream.replies["/secret"] = Reply(b'{"secret": "of the vault"}')
     assert proxy.get("/secret").status_code == 403
     assert b"of the vault" not in asking_to_upgrade(proxy, "/secret").body
 
 
-@still_open
 def test_a_get_that_asks_to_upgrade_is_masked_as_a_get(proxy: Proxy, upstream: Upstream) -> None:
     upstream.replies["/open"] = Reply(b'{"ssn": "078-05-1120"}')
     assert "078-05-1120" not in proxy.get("/open").text
     assert b"078-05-1120" not in asking_to_upgrade(proxy, "/open").body
 
 
-@still_open
 def test_a_get_that_asks_to_upgrade_fits_the_description_as_a_get(described: Proxy, upstream: Upstream) -> None:
     upstream.replies["/undescribed"] = Reply(b'{"undescribed": true}')
     assert described.get("/undescribed").status_code == 422
@@ -150,10 +152,39 @@ def test_a_stored_graphql_operation_is_unknown_whatever_stands_beside_it(
     assert upstream.seen == []
 
 
-# -- shaping ----------------------------------------------------------------------------------------------------------
+@still_open
+def test_an_allow_for_small_amounts_lets_no_large_one_pass_beside_a_small_one(proxy: Proxy, upstream: Upstream) -> None:
+    sales = proxy.token(groups=["sales"])
+    assert posted(proxy, "/little", b"amount=1", FORM, token=sales) == 200
+    assert posted(proxy, "/little", b"amount=1&order[amount]=5000", FORM, token=sales) == 403
+    assert len(upstream.seen) == 1
 
 
 @still_open
+@pytest.mark.parametrize(
+    "stored",
+    [{"id": "a-stored-mutation", "x": 1}, {"id": "a-stored-mutation", "query": None, "variables": {}}],
+    ids=["one-more-member", "no-document"],
+)
+def test_an_allow_for_queries_lets_no_stored_operation_pass_beside_one(
+    proxy: Proxy, upstream: Upstream, stored: dict[str, Any]
+) -> None:
+    sales = proxy.token(groups=["sales"])
+    assert posted(proxy, "/queries", json.dumps([{"query": "{a}"}]).encode(), token=sales) == 200
+    assert posted(proxy, "/queries", json.dumps([{"query": "{a}"}, stored]).encode(), token=sales) == 403
+    assert len(upstream.seen) == 1
+
+
+@still_open
+def test_a_list_in_one_header_field_is_for_when_what_it_is_for_match(proxy: Proxy, upstream: Upstream) -> None:
+    assert proxy.get("/by-role", headers={"X-Role": "admin"}).status_code == 403
+    assert proxy.get("/by-role", headers={"X-Role": "user, admin"}).status_code == 403
+    assert upstream.seen == []
+
+
+# -- shaping ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     "query", ["a=1;debug=1", "debug[]=1", "debug[a]=1", "Debug=1", "+debug=1", "debug%20=1", "debug%00=1", "debug.=1"]
 )
@@ -162,7 +193,6 @@ def test_a_parameter_that_is_removed_goes_in_every_spelling(proxy: Proxy, upstre
     assert answer.status_code != 200 or "debug" not in upstream.seen[0].path.lower()
 
 
-@still_open
 @pytest.mark.parametrize("target", ["/tenants/acme?v=1&V=1", "/tenants/acme/?v=1", "/tenants/acme?v=2"])
 def test_no_caller_chooses_the_value_of_a_header_that_rules_set(proxy: Proxy, upstream: Upstream, target: str) -> None:
     """Another allow rule lets these pass; that must not make the caller's own header count."""
@@ -170,7 +200,6 @@ def test_no_caller_chooses_the_value_of_a_header_that_rules_set(proxy: Proxy, up
     assert not any("globex" in seen.header("X-Tenant") for seen in upstream.seen)
 
 
-@still_open
 def test_a_group_with_a_comma_in_its_name_makes_no_two_groups(proxy: Proxy, upstream: Upstream) -> None:
     proxy.get("/grouped", token=proxy.token(groups=["support", "my,admins"]))
     assert not any("admins" in value.split(",") for seen in upstream.seen for value in seen.header("X-Groups"))
@@ -179,7 +208,6 @@ def test_a_group_with_a_comma_in_its_name_makes_no_two_groups(proxy: Proxy, upst
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-@still_open
 def test_a_limit_on_what_a_body_says_refuses_no_other_bodies(proxy: Proxy, upstream: Upstream) -> None:
     assert posted(proxy, "/pay", b'{"amount": 5000}', token=proxy.token(sub="mallory")) == 200
     assert posted(proxy, "/pay", b'{"amount": 5000}', token=proxy.token(sub="mallory")) == 429
@@ -193,7 +221,7 @@ def test_a_limit_on_what_a_body_says_refuses_no_other_bodies(proxy: Proxy, upstr
 @still_open
 def test_no_small_body_keeps_the_proxy_busy(proxy: Proxy) -> None:
     """1.6 kB sent, 255,000 numbers read: the limitations admit 0.2 s for the worst of 1 MiB, here it is the best of
-    three that counts, and more than twice that much."""
+    three that counts."""
     numbers = b"[" + b",".join([b"1.5"] * 255_000) + b',"\\ud83d\\ude00"]'
     sent = gzip.compress(b'{"amount": 1, "x": ' + numbers + b"}")
     assert len(sent) < 2000
@@ -204,8 +232,8 @@ def test_no_small_body_keeps_the_proxy_busy(proxy: Proxy) -> None:
         answer = proxy.request("POST", "/any-depth", content=sent, headers=headers, token=token)
         assert answer.status_code in (200, 403)
         flow = proxy.flows("list")[0]
-        took.append(proxy.flows("show", flow["decision_id"])["stage_us"]["policy"] / 1e6)
-    assert min(took) < 0.5
+        took.append(proxy.flows("show", flow["decision_id"])["outcome"]["stage_us"]["policy"] / 1e6)
+    assert min(took) < 0.3
 
 
 # -- rules that nobody has signed -------------------------------------------------------------------------------------
@@ -213,14 +241,12 @@ def test_no_small_body_keeps_the_proxy_busy(proxy: Proxy) -> None:
 
 def jwks(kid: str) -> str:
     numbers = generate_private_key(SECP256R1()).public_key().public_numbers()
-    x, y = (
-        base64.urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode() for number in (numbers.x, numbers.y)
-    )
+    x, y = (base64.urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode() for number in (numbers.x, numbers.y))
     return json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": kid, "x": x, "y": y}]})
 
 
 @pytest.fixture
-def swapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def swapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A rules folder whose key file is another one for as long as identity.yaml is compiled."""
     (tmp_path / "good.json").write_text(jwks("good"))
     (tmp_path / "evil.json").write_text(jwks("evil"))
@@ -235,8 +261,6 @@ def swapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / "next").symlink_to(tmp_path / name)
         os.replace(tmp_path / "next", rules / "idp.json")
 
-    compile_identity = load.compile_identity
-
     def compile_meanwhile(*arguments: Any) -> Any:
         put("evil.json")
         try:
@@ -244,8 +268,8 @@ def swapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         finally:
             put("good.json")
 
-    monkeypatch.setattr(load, "compile_identity", compile_meanwhile)
-    yield rules
+    monkeypatch.setattr("headgate.bundle.load.compile_identity", compile_meanwhile)
+    return rules
 
 
 @still_open

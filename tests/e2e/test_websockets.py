@@ -264,10 +264,11 @@ def test_an_upgrade_nobody_asked_for_is_withheld(ask: Callable[..., Opening]) ->
     assert (opening.status, reason(opening)) == (502, "unexpected-upgrade")
 
 
-def test_an_answer_without_an_upgrade_is_an_answer(ask: Callable[..., Opening], sockets: SocketUpstream) -> None:
+def test_an_answer_without_an_upgrade_is_nobodys_to_read(ask: Callable[..., Opening], sockets: SocketUpstream) -> None:
+    """What was let on as a WebSocket has not been judged as a GET."""
     sockets.answer = lambda _: b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nnone"
     opening = ask("/chat")
-    assert (opening.status, opening.body) == (404, b"none")
+    assert (opening.status, json.loads(opening.body)["reason"]) == (502, "not-upgraded")
 
 
 # ------------------------------------------------------------------------------------------------------ what is masked

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.policy.language import (
     ASKED,
     BODIES,
+    LIMIT,
     MATCHES,
+    NOW,
     PRINCIPAL,
     SHAPED,
     Asked,
@@ -26,12 +28,13 @@ from tests.policy.language import (
 )
 
 from headgate.model import Decision, Effect, Kind, Session, Workload
+from headgate.policy.buckets import MemoryLimits
 from headgate.policy.engine import PolicyRules, Rule, conclude, decide, entry_refused, settle, weigh
 from headgate.policy.explain import explain
 from headgate.policy.limits import due
-from headgate.policy.shaping import CONFLICT, MISSING, UNFIT
+from headgate.policy.shaping import CONFLICT, MISSING, QUERY_UNCLEAR, UNFIT
 
-SHAPING_FAILED = {MISSING, UNFIT, CONFLICT}
+SHAPING_FAILED = {MISSING, UNFIT, CONFLICT, QUERY_UNCLEAR}
 ORDERS = st.randoms(use_true_random=False)
 
 
@@ -52,7 +55,7 @@ def test_a_good_share_of_what_is_drawn_is_decided_by_a_rule() -> None:
     """Or else all below would say little."""
     reasons, seen = Counter[str](), Counter[str]()
 
-    @settings(max_examples=200, derandomize=True, database=None, phases=[Phase.generate], deadline=None)
+    @settings(max_examples=300, derandomize=True, database=None, phases=[Phase.generate], deadline=None)
     @given(bundles(), ASKED)
     def draw(bundle: Bundle, asked: Asked) -> None:
         rules = bundle.compiled()
@@ -66,18 +69,17 @@ def test_a_good_share_of_what_is_drawn_is_decided_by_a_rule() -> None:
         seen["waits for the body"] += settle(rules.policy, facts) is None
 
     draw()
-    assert reasons["allowed-by-rule"] >= 20
-    assert reasons["denied-by-rule"] >= 10
-    assert reasons["denied-by-unknown"] >= 4
-    assert reasons["approval-required"] >= 10
-    assert len(reasons) >= 7, reasons
+    by_rule = ("allowed-by-rule", "denied-by-rule", "denied-by-unknown", "approval-required")
+    assert sum(reasons[reason] for reason in by_rule) >= 90, reasons
+    assert min(reasons[reason] for reason in by_rule) >= 8, reasons
+    assert len(reasons) >= 8, reasons
     assert min(seen.values()) >= 4, seen
 
 
 # -- the order of rules ------------------------------------------------------------------------------------------------
 
 
-@examples(100)
+@examples(80)
 @given(bundles() | SHAPED, ASKED, ORDERS)
 def test_the_order_of_rules_and_limits_changes_nothing(bundle: Bundle, asked: Asked, chance: Any) -> None:
     first = bundle.compiled()
@@ -97,7 +99,7 @@ def due_ids(rules: PolicyRules, asked: Asked) -> dict[str, Any]:
 # -- one rule more -----------------------------------------------------------------------------------------------------
 
 
-@examples(80)
+@examples(60)
 @given(bundles(), added("deny"), ASKED)
 def test_one_more_deny_never_loosens(bundle: Bundle, rule: Written, asked: Asked) -> None:
     before, after = decided(bundle.compiled(), asked), decided(bundle.with_rules(rule).compiled(), asked)
@@ -108,7 +110,7 @@ def test_one_more_deny_never_loosens(bundle: Bundle, rule: Written, asked: Asked
         assert after == before, "a deny that does not apply leaves no trace"
 
 
-@examples(80)
+@examples(60)
 @given(bundles(), added("allow"), ASKED)
 def test_one_more_allow_never_tightens(bundle: Bundle, rule: Written, asked: Asked) -> None:
     """But where what it does to the request cannot be done."""
@@ -120,7 +122,7 @@ def test_one_more_allow_never_tightens(bundle: Bundle, rule: Written, asked: Ask
         assert after.effect is not Effect.ALLOW
 
 
-@examples(80)
+@examples(60)
 @given(bundles(), added("approve"), ASKED)
 def test_one_more_approve_never_loosens_beyond_approve(bundle: Bundle, rule: Written, asked: Asked) -> None:
     before, after = decided(bundle.compiled(), asked), decided(bundle.with_rules(rule).compiled(), asked)
@@ -132,7 +134,7 @@ def test_one_more_approve_never_loosens_beyond_approve(bundle: Bundle, rule: Wri
         assert after.effect is Effect.APPROVE or after.reason in SHAPING_FAILED
 
 
-@examples(100)
+@examples(60)
 @given(bundles(), added("allow", "shadow") | added("approve", "shadow") | added("deny", "shadow"), ASKED)
 def test_a_rule_in_shadow_mode_never_changes_an_outcome(bundle: Bundle, rule: Written, asked: Asked) -> None:
     before, after = decided(bundle.compiled(), asked), decided(bundle.with_rules(rule).compiled(), asked)
@@ -141,7 +143,7 @@ def test_a_rule_in_shadow_mode_never_changes_an_outcome(bundle: Bundle, rule: Wr
     assert set(before.shadow) <= set(after.shadow)
 
 
-@examples(120)
+@examples(80)
 @given(bundles() | SHAPED, ASKED)
 def test_what_the_rules_in_shadow_mode_would_change_is_what_they_do_change(bundle: Bundle, asked: Asked) -> None:
     found = decided(bundle.compiled(), asked)
@@ -150,10 +152,26 @@ def test_what_the_rules_in_shadow_mode_would_change_is_what_they_do_change(bundl
     assert found.shadow_effect is not found.effect
 
 
+@examples(30)
+@given(st.lists(LIMIT, min_size=1, max_size=3), bundles(limits=0), st.lists(ASKED, min_size=1, max_size=3))
+def test_limits_change_no_decision_and_in_shadow_mode_refuse_nothing(
+    limits: list[Written], bundle: Bundle, asks: list[Asked]
+) -> None:
+    shadowed = numbered([limit | {"mode": "shadow", "rate": "1/day"} for limit in limits], "l")
+    rules, unlimited = bundle._replace(limits=shadowed).compiled(), bundle.compiled()
+    store = MemoryLimits()
+    for asked in asks * 3:
+        assert decided(rules, asked) == decided(unlimited, asked)
+        outcome = store.spend(due(rules.policy.limits, rules.policy.limit_index, asked.facts(rules)), NOW)
+        assert outcome.refusing == ()
+        assert {use.id for use in outcome.uses} == set(due_ids(rules, asked))
+    assert any(use.exhausted for use in outcome.uses) == bool(outcome.uses)
+
+
 # -- what finds the rules ----------------------------------------------------------------------------------------------
 
 
-@examples(100)
+@examples(50)
 @given(bundles(rules=14, limits=8), ASKED)
 def test_the_index_gives_what_a_look_at_every_rule_gives(bundle: Bundle, asked: Asked) -> None:
     """Each rule is asked about facts of its own, so that nothing that one of them left there bears on another."""
@@ -190,7 +208,7 @@ def ids(rules: list[Rule]) -> set[str]:
     return {rule.ref.id for rule in rules}
 
 
-@examples(60)
+@examples(40)
 @given(bundles(), ASKED)
 def test_what_is_explained_is_what_was_decided(bundle: Bundle, asked: Asked) -> None:
     rules = bundle.compiled()
@@ -206,7 +224,7 @@ def test_what_is_explained_is_what_was_decided(bundle: Bundle, asked: Asked) -> 
 # -- before the body is there ------------------------------------------------------------------------------------------
 
 
-@examples(120)
+@examples(80)
 @given(bundles(), ASKED, st.lists(BODIES, min_size=1, max_size=4))
 def test_what_is_settled_without_the_body_no_body_changes(bundle: Bundle, asked: Asked, bodies: list[bytes]) -> None:
     rules = bundle.compiled()
@@ -228,7 +246,7 @@ def test_what_is_settled_without_the_body_no_body_changes(bundle: Bundle, asked:
 # -- observed targets --------------------------------------------------------------------------------------------------
 
 
-@examples(60)
+@examples(40)
 @given(bundles(), ASKED)
 def test_an_observed_target_is_decided_on_as_any_other(bundle: Bundle, asked: Asked) -> None:
     said = []
@@ -265,7 +283,7 @@ def an_unknown(draw: st.DrawFn) -> tuple[Written, dict[str, Any]]:
     return {"principal": {name: asked}}, ANONYMOUS if anonymous else WITHOUT[name]
 
 
-@examples(150)
+@examples(100)
 @given(an_unknown(), MATCHES, ASKED, st.booleans(), st.booleans())
 def test_what_is_unknown_below_not_never_allows(
     unknown: tuple[Written, dict[str, Any]], match: Written, asked: Asked, twice: bool, deny: bool

@@ -34,7 +34,7 @@ BUNDLE = BundleRef("demo", "1.0.0", "ab" * 32)
 def exchange(*, socket: bool = True) -> Held:
     flow = tflow.tflow()
     held = Held("01", 0.0, flow=flow, client=flow.client_conn, request=Request("GET", "http", "a", 80, "/"))
-    held.principal, held.decision = ANA, Decision(Effect.ALLOW, "allowed-by-rule")
+    held.principal, held.decision, held.passed = ANA, Decision(Effect.ALLOW, "allowed-by-rule"), True
     held.socket = Socket(None, 0.0) if socket else None
     return held
 

@@ -15,7 +15,7 @@ round, for there the wider condition is the one that lets more through.
 
 from headgate.match.compiled import Matcher, compile_match
 from headgate.match.durations import Duration, duration
-from headgate.match.facts import Dimension, Facts, Subject, Value, effective_method
+from headgate.match.facts import WEBSOCKET, Dimension, Facts, Subject, Value, effective_method
 from headgate.match.header_names import plain_name
 from headgate.match.hosts import canonical_host, host_keys, host_pattern, is_address
 from headgate.match.paths import PathTemplate
@@ -23,6 +23,7 @@ from headgate.match.sections import Names, Section, Text, listed
 from headgate.match.spec import MatchSpec, When
 
 __all__ = [
+    "WEBSOCKET",
     "Dimension",
     "Duration",
     "Facts",

@@ -2,13 +2,14 @@
 
 Decoders of JSON ignore case (Go, ASP.NET, Jackson when told to) and take `refund_id` for `refundId` (Protocol Buffers).
 Readers of forms cut at NUL, trim blanks, make `_` of dots and blanks (PHP), and take `ids[]` and `ids[0]` for parts of
-`ids`. A name that is there in another spelling than a rule has it is neither there nor absent: it is unknown.
+`ids`, some also `ids.0` (Spring, ASP.NET) and `ids[0` (Rack). A name that is there in another spelling than a rule has it is neither there nor absent: it is unknown.
 """
 
 import re
 from typing import NamedTuple, Self
 
 _INNER = re.compile(r"(?<=[^_-])[_-]+(?=[^_-])")
+_NESTING = re.compile(r"[\[\].]")
 
 
 def member_key(name: str) -> str:
@@ -26,6 +27,15 @@ def parameter_key(name: str) -> str:
     return "[".join(filter(None, parts)) or name
 
 
+def parameter_keys(name: str) -> tuple[str, ...]:
+    """Its keys for all readers: a second one where some nest by what is a plain character to others."""
+    key = parameter_key(name)
+    if not _NESTING.search(name):
+        return (key,)
+    nested = "[".join(filter(None, map(_plain, _NESTING.split(name.partition("\0")[0]))))
+    return (key, nested) if nested not in ("", key) else (key,)
+
+
 def _plain(part: str) -> str:
     folded = part.lower() if part.isascii() else part.upper().casefold()
     return folded if folded.isalnum() else "".join(filter(str.isalnum, folded))
@@ -36,8 +46,8 @@ class Name(NamedTuple):
 
     text: str
     member: str
-    parameter: str
+    parameters: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str) -> Self:
-        return cls(text, member_key(text), parameter_key(text))
+        return cls(text, member_key(text), parameter_keys(text))

@@ -101,7 +101,8 @@ class Matcher:
 
 
 def compile_match(spec: MatchSpec, *, widen: bool, when: str | None = None) -> Matcher:
-    """`widen` is for rules that forbid or hide: the path holds with a trailing slash too, the method in any case."""
+    """`widen` is for rules that forbid or hide: the path holds with a trailing slash too, the method in any case, and
+    a GET that asks to become a WebSocket is still a GET, for that is what it is to an upstream that knows of none."""
     matcher = _compile(spec, widen=widen, absent=False)
     if when is None:
         return matcher
@@ -164,7 +165,9 @@ def _method(methods: tuple[str, ...], widen: bool) -> Condition:
 
     def test(facts: Facts) -> bool:
         method = facts.method
-        return method in wanted or (write and method not in READS) or (widen and method.upper() in wanted)
+        if method in wanted or (write and method not in READS):
+            return True
+        return widen and (method.upper() in wanted or facts.request.method.upper() in wanted)
 
     return Condition(
         test, "method", methods, lambda facts: facts.method, "method", frozenset(methods), location=("method",)

@@ -8,6 +8,9 @@ from headgate.match.hosts import canonical_host, host_keys
 from headgate.match.pointers import Pointer, lookup
 from headgate.model import Kind, Principal, Request, Target
 
+WEBSOCKET = "WEBSOCKET"
+"""The method, to rules, of a request that asks to become a WebSocket."""
+
 READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """The methods that are not `write` (RFC 9110, section 9.2.1, calls them safe)."""
 
@@ -97,12 +100,14 @@ def effective_method(request: Request) -> str:
     if request.method == "GET":
         for name, value in request.headers:
             if name == "upgrade" and "websocket" in value.lower():
-                return "WEBSOCKET"
+                return WEBSOCKET
     return request.method
 
 
 def _method_keys(facts: Facts) -> Iterable[str]:
     upper = facts.method.upper()
+    if upper == WEBSOCKET:
+        return (WEBSOCKET, "write", facts.request.method.upper())
     return (upper,) if facts.method in READS else (upper, "write")
 
 

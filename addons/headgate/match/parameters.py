@@ -2,19 +2,21 @@
 
 Read as application/x-www-form-urlencoded (URL Standard, section 5.1), names and values decoded once. What readers are
 known to disagree on is unclear: bad escapes, broken UTF-8, `;` (some part pairs at it), and a name that stands there in
-another spelling. Where a doubt cannot be pinned on a name, all of them are unclear.
+another spelling, or of which only parts do (`order[amount]`, `order.amount`). Where a doubt cannot be pinned on a name,
+all of them are unclear.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import repeat
 from urllib.parse import unquote_to_bytes
 
-from headgate.match.aliases import Name, parameter_key
+from headgate.match.aliases import Name, parameter_keys
 from headgate.match.found import Found
 
 MAX_PARAMETERS = 1000
 MAX_NAME = 256
-MAX_BRACKETS = 16
+MAX_PARTS = 16
 
 _ODD = re.compile(r"[^!-~]|#")  # what no honest client sends plain
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -23,13 +25,14 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 class Parameters:
     """Values by name; `unclear` says why nothing can be told of any."""
 
-    __slots__ = ("_doubtful", "_parents", "_spelled", "_values", "unclear")
+    __slots__ = ("_doubtful", "_inner", "_parents", "_spelled", "_values", "unclear")
 
     def __init__(self, text: str) -> None:
         self._values: dict[str, list[str]] = {}
         self._spelled: dict[str, str] = {}  # by key, as it stands there
         self._doubtful: set[str] = set()  # keys
-        self._parents: set[str] = set()  # keys of names of which a part is given in brackets
+        self._parents: set[str] = set()  # keys of names of which parts are given by themselves
+        self._inner: set[str] = set()  # the parts of such names
         self.unclear = self._read(text)
         if self.unclear:
             self._values.clear()
@@ -38,18 +41,24 @@ class Parameters:
         """All values under a name, in order."""
         if self.unclear:
             return Found(unclear=self.unclear)
-        key = name.parameter
-        if key in self._doubtful:
+        if not self._doubtful.isdisjoint(name.parameters):
             return Found(unclear="parameter-ambiguous")
-        nested = key in self._parents or any(parent in self._spelled for parent in _parents(key))
-        if nested or self._spelled.get(key, name.text) != name.text:
+        if any(map(self._spells_otherwise, name.parameters, repeat(name.text))):
             return Found(unclear="parameter-in-another-spelling")
         return Found(tuple(self._values.get(name.text, ())))
+
+    def search(self, name: Name) -> Found:
+        """The same at any depth, for readers that make objects of names with parts."""
+        if not self.unclear and any(not self._inner.isdisjoint(key.split("[")) for key in name.parameters):
+            return Found(unclear="parameter-nested")
+        return self.find(name)
 
     def everything(self) -> Found:
         """The value of every name, once each."""
         if self.unclear or self._doubtful:
             return Found(unclear=self.unclear or "parameter-ambiguous")
+        if self._inner:
+            return Found(unclear="parameter-nested")
         if any(len(values) > 1 for values in self._values.values()):
             return Found(unclear="parameter-repeated")
         return Found(tuple(value for values in self._values.values() for value in values))
@@ -67,27 +76,43 @@ class Parameters:
                 return unclear
         return None
 
+    def _spells_otherwise(self, key: str, name: str) -> bool:
+        """Whether what has this key is there, but not just by that name."""
+        nested = key in self._parents or any(parent in self._spelled for parent in _parents(key))
+        return nested or self._spelled.get(key, name) != name
+
     def _take(self, pair: str) -> str | None:
         spelled, _, value = pair.partition("=")
-        name = _decoded(spelled)
-        if name is None or len(name) > MAX_NAME or name.count("[") > MAX_BRACKETS:
+        keys, name, text = self._keys(spelled), _decoded(spelled), _decoded(value)
+        if keys is None or name is None:
             return "parameter-name-unreadable"
-        key, text = parameter_key(name), _decoded(value)
-        self._parents.update(_parents(key))
-        if self._spelled.setdefault(key, name) != name or text is None:
-            self._doubtful.add(key)
-        else:
+        doubtful = keys if text is None else [key for key in keys if self._spelled.get(key, name) != name]
+        self._doubtful.update(doubtful)
+        self._spelled |= {key: name for key in keys if key not in self._spelled}
+        if text is not None and not doubtful:
             self._values.setdefault(name, []).append(text)
         return None
 
     def _doubt(self, pair: str) -> str | None:
         """Every name that somebody could find in a pair with `;`."""
         for piece in (*pair.split(";"), pair):
-            name = _decoded(piece.partition("=")[0])
-            if name is None or len(name) > MAX_NAME:
+            keys = self._keys(piece.partition("=")[0])
+            if keys is None:
                 return "parameter-name-unreadable"
-            self._doubtful.add(parameter_key(name))
+            self._doubtful.update(keys)
         return None
+
+    def _keys(self, spelled: str) -> tuple[str, ...] | None:
+        """The keys of a name that is there; what its parts say of other names is noted."""
+        name = _decoded(spelled)
+        if name is None or len(name) > MAX_NAME or name.count("[") + name.count(".") > MAX_PARTS:
+            return None
+        keys = parameter_keys(name)
+        for key in keys:
+            if "[" in key:
+                self._parents.update(_parents(key))
+                self._inner.update(key.split("["))
+        return keys
 
 
 def _decoded(text: str) -> str | None:

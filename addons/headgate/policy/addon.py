@@ -95,7 +95,7 @@ class Policy:
         if exchange.refusal is None:
             self._limit(exchange, self._limits.spend)
         if exchange.refusal is None:
-            _shape(flow.request, exchange.decision)
+            _shape(flow.request, exchange.decision, self._rules(exchange).policy.owned_headers)
             exchange.passed = True
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
@@ -125,6 +125,8 @@ class Policy:
         if not policy.limits or decision is None:
             return
         dues = due(policy.limits, policy.limit_index, self._facts(exchange))
+        if exchange.request and exchange.request.body is None:  # what a body will say is not known yet
+            dues = [one for one in dues if not one[0].matcher.reads_body]
         if not dues:
             return
         now = self._ticks()
@@ -184,11 +186,15 @@ def refusal_of(decision: Decision) -> Refusal | None:
     return denied(decision.reason, decision.message, rule)
 
 
-def _shape(request: http.Request, decision: Decision) -> None:
-    """Change the request that goes on; where policy is not enforced, it changes nothing either."""
+def _shape(request: http.Request, decision: Decision, owned: frozenset[str]) -> None:
+    """Change the request that goes on; where policy is not enforced, it changes nothing either.
+
+    A header that any rule sets is never the caller's own, whether or not that rule applies to this request."""
     shaping = decision.shaping
-    if not shaping or decision.observed:
+    if decision.observed or not (shaping or owned):
         return
+    removed = (shaping.remove_headers | owned) - {name for name, _ in shaping.set_headers}
+    shaping = replace(shaping, remove_headers=removed)
     request.headers = http.Headers(shaped_fields(request.headers.fields, shaping))
     path, mark, query = request.path.partition("?")
     if shaping.remove_query and mark:

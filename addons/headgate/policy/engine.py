@@ -71,10 +71,14 @@ class Policy:
     tests: tuple[Case, ...] = field(default=(), compare=False, repr=False)
     written: Written = field(default=NOTHING_WRITTEN, compare=False, repr=False)
     index: Index = field(init=False, compare=False, repr=False)
+    owned_headers: frozenset[str] = field(init=False, compare=False, repr=False)
     limit_index: Index = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", Index([rule.matcher for rule in self.rules]))
+        shapers = [rule.shaper for rule in self.rules if rule.shaper and not rule.shadow]
+        owned = frozenset(name for shaper in shapers for name, _ in shaper.set_headers)
+        object.__setattr__(self, "owned_headers", owned)
         object.__setattr__(self, "limit_index", Index([limit.matcher for limit in self.limits]))
 
 

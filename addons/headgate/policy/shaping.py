@@ -14,6 +14,8 @@ from urllib.parse import unquote_plus
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from headgate.match import Facts, Text, listed, plain_name
+from headgate.match.aliases import Name
+from headgate.match.contents import Contents
 from headgate.match.pointers import lookup, pointer
 from headgate.model import Shaping
 
@@ -23,6 +25,9 @@ UNFIT = "header-value-unfit"
 """A header is to be set to what no header can hold."""
 CONFLICT = "header-value-conflict"
 """Two rules set one header to different values."""
+
+QUERY_UNCLEAR = "query-unclear"
+"""A parameter is to be removed, and what else in the query some readers take for it cannot be told."""
 
 MAX_VALUE = 4096
 _NAME = re.compile(r"[A-Za-z0-9-]{1,100}\Z")
@@ -52,6 +57,18 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 Params = Mapping[str, str]
 Value = Callable[[Facts, Params], str | None]
 
+
+class _Unfit(Exception):
+    """A fact that cannot be written so that it is read as what it is."""
+
+
+def _list(names: frozenset[str]) -> str:
+    """As lists stand in headers; a name with a comma would be several."""
+    if any("," in name for name in names):
+        raise _Unfit
+    return ",".join(sorted(names))
+
+
 FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "principal.id": lambda facts: facts.caller and facts.caller.id,
     "principal.kind": lambda facts: facts.principal and facts.principal.kind,
@@ -59,8 +76,8 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
     "principal.email": lambda facts: facts.caller and facts.caller.email,
     "principal.owner": lambda facts: facts.caller and facts.caller.owner,
     "principal.person": lambda facts: facts.caller and facts.caller.person,
-    "principal.groups": lambda facts: facts.caller and ",".join(sorted(facts.caller.groups)),
-    "principal.environment": lambda facts: facts.caller and ",".join(sorted(facts.caller.environments)),
+    "principal.groups": lambda facts: facts.caller and _list(facts.caller.groups),
+    "principal.environment": lambda facts: facts.caller and _list(facts.caller.environments),
     "principal.workload.name": lambda facts: facts.caller and facts.caller.workload.name,
     "principal.workload.version": lambda facts: facts.caller and facts.caller.workload.version,
     "principal.workload.commit": lambda facts: facts.caller and facts.caller.workload.commit,
@@ -90,7 +107,11 @@ def shape(shapers: Sequence[tuple[Shaper, Params]], facts: Facts) -> Shaping | s
     problems: set[str] = set()
     for shaper, params in shapers:
         for name, pieces in shaper.set_headers:
-            value = _text(pieces, facts, params)
+            try:
+                value = _text(pieces, facts, params)
+            except _Unfit:
+                problems.add(UNFIT)
+                continue
             if value is None:
                 problems.add(MISSING)
             elif len(value) > MAX_VALUE or not _FIELD.match(value):
@@ -103,6 +124,8 @@ def shape(shapers: Sequence[tuple[Shaper, Params]], facts: Facts) -> Shaping | s
     if problems:
         return next(reason for reason in (MISSING, UNFIT, CONFLICT) if reason in problems)
     query = frozenset[str]().union(*(shaper.remove_query for shaper, _ in shapers))
+    if query and any(facts.view(Contents).query.find(Name.of(name)).unclear for name in query):
+        return QUERY_UNCLEAR
     return Shaping(tuple(sorted(found.items())), removed, query)
 
 

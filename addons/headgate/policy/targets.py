@@ -7,14 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from headgate.match import canonical_host, effective_method, host_keys, host_pattern
+from headgate.match import canonical_host, host_keys, host_pattern
 from headgate.model import Request, Target
 from headgate.policy.openapi import Description, Violation
 
 UNKNOWN = Target("unknown")
 """Stands for every system without an entry, where targets.yaml says `unknown: allow`."""
-
-WEBSOCKET = "WEBSOCKET"
 
 _ENTRY = re.compile(r"(\[[^]]*\]|[^:\[\]]+)(?::([1-9][0-9]{0,4}))?\Z")
 
@@ -77,9 +75,9 @@ class Targets:
         return False
 
     def misfits(self, target: Target | None, request: Request) -> tuple[Violation, ...]:
-        """What the description of the target does not accept. An upgrade is no request to what is described."""
+        """What the description of the target does not accept; a request to upgrade is the GET that it is on the wire."""
         described = self.described.get(target.name) if target else None
-        return described.description.check(request) if described and effective_method(request) != WEBSOCKET else ()
+        return described.description.check(request) if described else ()
 
     def enforces_description(self, target: Target) -> bool:
         described = self.described.get(target.name)

@@ -18,6 +18,7 @@ from mitmproxy import connection, hooks, http
 from mitmproxy.flow import Error
 from mitmproxy.proxy import layer, server_hooks
 
+from headgate.match import WEBSOCKET, effective_method
 from headgate.model import BundleRef, Refusal, guard_error, malformed, ulid, withheld
 from headgate.proxy import layers
 from headgate.proxy.answers import answer, marker, stand_in, verdict_line
@@ -226,6 +227,8 @@ class Guard:
             if flow.response.status_code < 200 and not held.upgrading:
                 held.refusal = withheld("unexpected-upgrade")
                 layers.close_after(held.withheld)
+            elif held.request and not held.upgrading and effective_method(held.request) == WEBSOCKET:
+                held.refusal = withheld("not-upgraded")  # it was let on as a WebSocket: its answer is nobody's to read
         self._put_answer(held)
         return True
 
