@@ -43,9 +43,10 @@ class Files:
         try:
             read = self.read(inside)
         except OSError as error:
-            raise _unreadable(name, error) from None
+            reason = (error.strerror or "no such file").lower()
+            raise Unusable(f"file `{name[:80]}` cannot be read: {reason}") from None
         if len(read) > MAX_FILE:
-            raise _too_long(name)
+            raise Unusable(f"file `{name[:80]}` is longer than {MAX_FILE // 1024 // 1024} MiB")
         self.named[inside] = read
         return read
 
@@ -97,11 +98,3 @@ def _inside(name: str) -> str:
 
 def _folded(inside: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", inside).casefold())
-
-
-def _unreadable(name: str, error: OSError) -> Unusable:
-    return Unusable(f"file `{name[:80]}` cannot be read: {(error.strerror or 'no such file').lower()}")
-
-
-def _too_long(name: str) -> Unusable:
-    return Unusable(f"file `{name[:80]}` is longer than {MAX_FILE // 1024 // 1024} MiB")

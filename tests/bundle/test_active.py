@@ -14,7 +14,7 @@ import pytest
 from headgate.bundle.activation import Demands
 from headgate.bundle.active import ActiveBundle
 from headgate.bundle.admission import Admission
-from headgate.bundle.folder import Folder
+from headgate.bundle.folder import Folder, Signature
 from headgate.bundle.load import Bundle, load_bundle
 from headgate.bundle.store import BundleStore
 from headgate.errors import BundleError, HeadgateError
@@ -296,9 +296,9 @@ def test_a_change_counts_once_two_looks_in_a_row_found_it_unchanged(
     seen: list[str] = []
     seen_at_load: list[str] = []
 
-    def look(_: Folder) -> tuple[tuple[str, int, int, int, int], ...]:
+    def look(_: Folder) -> Signature:
         seen.append(looks[min(len(seen), len(looks) - 1)])
-        return ((seen[-1], 0, 0, 0, 0),)
+        return ((seen[-1], (), "", ()),)
 
     def load(folder: Path) -> Bundle:
         seen_at_load.append("".join(seen))

@@ -1,7 +1,4 @@
-"""What an attacker tried against the rules language from outside, and what got through.
-
-Each test marked `still_open` is a way around a rule that was found here; the mark goes when the fix comes.
-"""
+"""What an attacker tried against the rules language from outside: each of these once got through."""
 
 import base64
 import gzip
@@ -12,15 +9,16 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.e2e.conftest import Start
 from tests.e2e.proxy import Proxy, write_rules
 from tests.e2e.upstream import Reply, Upstream
 from tests.e2e.wire import Answer, answer_on
 
-from headgate.bundle.folder import Folder
+from headgate.bundle.folder import Folder, UnsettledError
+from headgate.bundle.load import load_bundle
+from headgate.bundle.signing import UnsignedError, check, sign
 from headgate.identity.rules import compile_identity
-
-still_open = pytest.mark.xfail(reason="an open hole", strict=True)
 
 TARGETS = """
 targets:
@@ -117,7 +115,6 @@ def test_a_get_that_asks_to_upgrade_fits_the_description_as_a_get(described: Pro
 # -- bodies that say the same in another way --------------------------------------------------------------------------
 
 
-@still_open
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -136,7 +133,6 @@ def test_a_form_that_nests_by_its_names_is_not_passed_over(
     assert upstream.seen == []
 
 
-@still_open
 @pytest.mark.parametrize(
     "body",
     [
@@ -152,7 +148,6 @@ def test_a_stored_graphql_operation_is_unknown_whatever_stands_beside_it(
     assert upstream.seen == []
 
 
-@still_open
 def test_an_allow_for_small_amounts_lets_no_large_one_pass_beside_a_small_one(proxy: Proxy, upstream: Upstream) -> None:
     sales = proxy.token(groups=["sales"])
     assert posted(proxy, "/little", b"amount=1", FORM, token=sales) == 200
@@ -160,7 +155,6 @@ def test_an_allow_for_small_amounts_lets_no_large_one_pass_beside_a_small_one(pr
     assert len(upstream.seen) == 1
 
 
-@still_open
 @pytest.mark.parametrize(
     "stored",
     [{"id": "a-stored-mutation", "x": 1}, {"id": "a-stored-mutation", "query": None, "variables": {}}],
@@ -175,7 +169,6 @@ def test_an_allow_for_queries_lets_no_stored_operation_pass_beside_one(
     assert len(upstream.seen) == 1
 
 
-@still_open
 def test_a_list_in_one_header_field_is_for_when_what_it_is_for_match(proxy: Proxy, upstream: Upstream) -> None:
     assert proxy.get("/by-role", headers={"X-Role": "admin"}).status_code == 403
     assert proxy.get("/by-role", headers={"X-Role": "user, admin"}).status_code == 403
@@ -218,22 +211,15 @@ def test_a_limit_on_what_a_body_says_refuses_no_other_bodies(proxy: Proxy, upstr
 # -- what one request may cost ----------------------------------------------------------------------------------------
 
 
-@still_open
-def test_no_small_body_keeps_the_proxy_busy(proxy: Proxy) -> None:
-    """1.6 kB sent, 255,000 numbers read: the limitations admit 0.2 s for the worst of 1 MiB, here it is the best of
-    three that counts."""
+def test_a_small_body_that_unpacks_into_very_many_values_is_not_read(proxy: Proxy) -> None:
+    """1.6 kB sent, 255,000 numbers to read: it would hold the proxy for a second, so it is unknown."""
     numbers = b"[" + b",".join([b"1.5"] * 255_000) + b',"\\ud83d\\ude00"]'
     sent = gzip.compress(b'{"amount": 1, "x": ' + numbers + b"}")
     assert len(sent) < 2000
     token = proxy.token(sub="mallory")
     headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
-    took = []
-    for _ in range(3):
-        answer = proxy.request("POST", "/any-depth", content=sent, headers=headers, token=token)
-        assert answer.status_code in (200, 403)
-        flow = proxy.flows("list")[0]
-        took.append(proxy.flows("show", flow["decision_id"])["outcome"]["stage_us"]["policy"] / 1e6)
-    assert min(took) < 0.3
+    answer = proxy.request("POST", "/any-depth", content=sent, headers=headers, token=token)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "denied-by-unknown")
 
 
 # -- rules that nobody has signed -------------------------------------------------------------------------------------
@@ -272,8 +258,19 @@ def swapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return rules
 
 
-@still_open
-def test_what_is_compiled_is_what_is_hashed_and_signed(swapping: Path) -> None:
-    (provider,) = Folder(swapping).read().identity.providers
-    assert provider.keys.static is not None
-    assert not provider.keys.static.holds("evil")
+def test_what_is_compiled_is_what_is_hashed_and_signed(swapping: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swapped = load_bundle(swapping)
+    with pytest.raises(UnsettledError):
+        Folder(swapping).read()
+    monkeypatch.setattr("headgate.bundle.load.compile_identity", compile_identity)
+    honest = Folder(swapping).read()
+    for bundle, kid in ((swapped, "evil"), (honest, "good")):
+        (provider,) = bundle.identity.providers
+        assert provider.keys.static is not None
+        assert provider.keys.static.holds(kid)
+        assert bundle.contents["idp.json"] == (swapping.parent / f"{kid}.json").read_bytes()
+    key = Ed25519PrivateKey.generate()
+    signature = sign(honest, key)
+    check(honest, signature, key.public_key())
+    with pytest.raises(UnsignedError):
+        check(swapped, signature, key.public_key())

@@ -12,6 +12,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
+from headgate.bundled import Files
 from headgate.identity.dpop import thumbprint_of
 from headgate.identity.jwks import KeySet, parse_jwks
 from headgate.identity.provider import IdentityRules, Provider
@@ -56,7 +57,7 @@ def verify(text: str, provider: Provider, keys: KeySet | Rejected, now: float) -
 
 def identity(folder: Path, *providers: Mapping[str, Any], **file: Any) -> IdentityRules:
     """identity.yaml with these providers, compiled."""
-    return compile_identity(IdentityFile.model_validate({"providers": list(providers), **file}), folder)
+    return compile_identity(IdentityFile.model_validate({"providers": list(providers), **file}), Files(folder))
 
 
 class Issuer:

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from headgate.bundled import Files
 from headgate.errors import HeadgateError, InvalidRules
 from headgate.identity import headers, tokens
 from headgate.identity.assertion import (
@@ -136,7 +137,7 @@ def test_an_assertion_that_comes_back_is_not_a_callers_token(tmp_path: Path) -> 
     (tmp_path / "own.json").write_bytes(keys)
     own = {"name": "own", "preset": "oidc", "issuer": "guard", "audiences": ["payments-prod"], "jwks": "file:own.json"}
     file = {"providers": [{**own, "algorithms": ["ES256"], "kind": "human"}]}
-    provider = compile_identity(IdentityFile.model_validate(file), tmp_path).providers[0]
+    provider = compile_identity(IdentityFile.model_validate(file), Files(tmp_path)).providers[0]
     token = tokens.read(signed())
     assert isinstance(token, tokens.Token)
     assert tokens.judged(token, provider, parse_jwks(keys), NOW) == Rejected(Reason.TYPE_REFUSED)

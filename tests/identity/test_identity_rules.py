@@ -45,7 +45,7 @@ def test_a_provider_is_compiled_as_written(tmp_path: Path) -> None:
     assert (provider.max_lifetime, provider.clock_skew) == (3600, 60)
     assert provider.names == {OIDC["issuer"]}
     assert rules.places == {"authorization": (provider,)}
-    assert (rules.anonymous, rules.files) == (False, ())
+    assert not rules.anonymous
 
 
 def test_defaults_are_the_safe_ones(tmp_path: Path) -> None:
@@ -161,7 +161,6 @@ def test_a_key_file_is_read_when_the_rules_are(tmp_path: Path, issuer: Any) -> N
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "corp.json").write_bytes(issuer.jwks("ec"))
     rules = compiled(tmp_path, {**OIDC, "jwks": "file:keys/corp.json"})
-    assert rules.files == (tmp_path / "keys" / "corp.json",)
     keys = rules.providers[0].keys.static
     assert keys is not None
     assert not rules.providers[0].keys.fetched

@@ -360,7 +360,6 @@ def test_keys_may_be_pinned_in_a_file(tmp_path: Path, issuer: Any, preset: str) 
     (tmp_path / "pinned.json").write_bytes(issuer.jwks("ec", "rsa"))
     rules = rules_of(tmp_path, written(preset, jwks="file:pinned.json"))
     keys = rules.providers[0].keys
-    assert rules.files == (tmp_path / "pinned.json",)
     assert keys.static is not None
     assert [key.kid for key in keys.static.keys] == ["ec", "rsa"]
     assert not keys.fetched
@@ -404,7 +403,6 @@ def test_authorities_that_cannot_be_used_are_a_problem_of_the_rules(tmp_path: Pa
 
 def test_authorities_are_read_when_the_rules_are(tmp_path: Path) -> None:
     rules = rules_of(tmp_path, written("mtls"))
-    assert rules.files == (tmp_path / "ca.pem",)
     assert rules.providers[0].authorities is not None
     assert len(rules.providers[0].authorities.certificates) == 1
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from headgate.bundled import Files
 from headgate.errors import InvalidRules
 from headgate.identity import dsse
 from headgate.identity.pods import parse_pods
@@ -85,7 +86,7 @@ def bundle(folder: Path, payload: bytes | dict[str, Any], pods: Any = None, priv
 
 def problems(folder: Path, spec: ReleasesSpec = SPEC) -> list[tuple[tuple[str | int, ...], str]]:
     with pytest.raises(InvalidRules) as caught:
-        compile_releases(spec, folder)
+        compile_releases(spec, Files(folder))
     return caught.value.problems
 
 
@@ -108,7 +109,7 @@ CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "releases.yaml").r
 def test_a_caller_is_verified_by_what_is_listed_for_its_environments(tmp_path: Path, case: dict[str, Any]) -> None:
     pods = {NAMES[uid]: [NAMES[digest] for digest in digests] for uid, digests in case.get("pods", {}).items()}
     folder = bundle(tmp_path, document(*(entry(**item) for item in case["listed"])), pods or None)
-    releases = compile_releases(WITH_PODS if pods else SPEC, folder)
+    releases = compile_releases(WITH_PODS if pods else SPEC, Files(folder))
     stated = caller(**case["caller"])
     expected = replace(
         stated.workload,
@@ -121,7 +122,7 @@ def test_a_caller_is_verified_by_what_is_listed_for_its_environments(tmp_path: P
 
 
 def of(folder: Path, *entries: dict[str, Any], revision: int = 7) -> Releases:
-    return compile_releases(SPEC, bundle(folder, document(*entries, revision=revision)))
+    return compile_releases(SPEC, Files(bundle(folder, document(*entries, revision=revision))))
 
 
 def test_a_caller_that_does_not_change_is_returned_as_it_is(tmp_path: Path) -> None:
@@ -153,10 +154,11 @@ def test_only_the_releases_of_that_code_are_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_signed_list_says_what_it_was_made_from(tmp_path: Path) -> None:
-    releases = compile_releases(WITH_PODS, bundle(tmp_path, document(entry(commit="c1")), pods={}))
+    files = Files(bundle(tmp_path, document(entry(commit="c1")), pods={}))
+    releases = compile_releases(WITH_PODS, files)
     assert releases.revision == 7
     assert releases.digest == parse_list(write_list(document(entry(commit="c1")))).digest
-    assert releases.files == tuple(tmp_path / name for name in ("releases.dsse.json", "keys/release.pub", "pods.json"))
+    assert set(files.named) == {"releases.dsse.json", "keys/release.pub", "pods.json"}
     assert COMMIT not in repr(releases)
 
 
@@ -164,7 +166,7 @@ def test_any_of_several_keys_may_have_signed(tmp_path: Path) -> None:
     bundle(tmp_path, document(entry(commit="c1")), private=OTHER)
     (tmp_path / "keys" / "next.pub").write_bytes(public_pem(OTHER))
     both = ReleasesSpec(file=SPEC.file, keys=("keys/release.pub", "keys/next.pub"))
-    assert compile_releases(both, tmp_path).revision == 7
+    assert compile_releases(both, Files(tmp_path)).revision == 7
     assert "no signature" in problems(tmp_path)[0][1]
 
 
@@ -236,7 +238,7 @@ def test_files_that_are_missing_are_each_a_problem(tmp_path: Path) -> None:
 
 def test_a_bundle_pins_up_to_sixteen_keys(tmp_path: Path) -> None:
     folder = bundle(tmp_path, document(entry(commit="c1")))
-    assert compile_releases(ReleasesSpec(file=SPEC.file, keys=SPEC.keys * 16), folder).revision == 7
+    assert compile_releases(ReleasesSpec(file=SPEC.file, keys=SPEC.keys * 16), Files(folder)).revision == 7
     found = problems(folder, ReleasesSpec(file=SPEC.file, keys=SPEC.keys * 17))
     assert found == [(("keys",), "more than 16 keys; accepted: up to 16")]
 
@@ -457,6 +459,6 @@ def test_a_snapshot_is_read_strictly(tmp_path: Path, snapshot: str, message: str
 
 def test_what_kubectl_prints_verifies_a_caller(tmp_path: Path) -> None:
     snapshot = {"kind": "List", "items": [pod(containerStatuses=[status(form="docker-pullable://x/app@{}")])]}
-    releases = compile_releases(WITH_PODS, bundle(tmp_path, document(entry(image_digest="d1")), snapshot))
+    releases = compile_releases(WITH_PODS, Files(bundle(tmp_path, document(entry(image_digest="d1")), snapshot)))
     judged = releases.judged(caller(pod="p1"), NOW).workload
     assert (judged.verified, judged.digest) == (True, DIGEST)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headgate.bundled import Files
 from headgate.masking.plan import Detect, Leaf, Plan, Span
 from headgate.masking.rules import MaskingFile, compile_masking
 from headgate.masking.workers import Workers
@@ -21,7 +22,7 @@ def plan_of() -> Callable[..., Plan]:
 
     def make(**mask: Any) -> Plan:
         file = MaskingFile.model_validate({"masks": [{"id": "one", "match": {}, **mask}]})
-        return compile_masking(file, Path(), frozenset()).everything
+        return compile_masking(file, Files(Path()), frozenset()).everything
 
     return make
 

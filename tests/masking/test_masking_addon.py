@@ -11,6 +11,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
+from headgate.bundled import Files
 from headgate.masking.addon import INLINE, MOST_COUNTS, Masking
 from headgate.masking.rules import MaskingFile, MaskingRules, compile_masking
 from headgate.masking.workers import Workers
@@ -81,7 +82,7 @@ class Case:
 
 def _rules(*masks: dict[str, Any]) -> MaskingRules:
     file = MaskingFile.model_validate({"masks": [{"id": f"m{n}", "match": {}} | mask for n, mask in enumerate(masks)]})
-    return compile_masking(file, Path(), frozenset({"customers"}))
+    return compile_masking(file, Files(Path()), frozenset({"customers"}))
 
 
 @pytest.fixture

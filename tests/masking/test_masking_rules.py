@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from headgate.bundled import Files
 from headgate.errors import InvalidRules
 from headgate.masking.due import due
 from headgate.masking.plan import Operator, Plan, Wanted
@@ -21,7 +22,7 @@ PAYMENTS = Target("payments", "prod", tags=frozenset({"pci"}))
 
 def _compile(*masks: dict[str, Any]) -> MaskingRules:
     full = [{"id": f"m{at}", "match": {}, **mask} for at, mask in enumerate(masks)]
-    return compile_masking(MaskingFile.model_validate({"masks": full}), Path("rules"), TARGETS)
+    return compile_masking(MaskingFile.model_validate({"masks": full}), Files(Path("rules")), TARGETS)
 
 
 def _problems(*masks: dict[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
@@ -56,7 +57,7 @@ def test_an_unquoted_null_is_the_operator() -> None:
 
 def test_no_masks_is_a_rule_set_too() -> None:
     assert _compile().masks == ()
-    assert compile_masking(MaskingFile(), Path(), frozenset()).everything == Plan()
+    assert compile_masking(MaskingFile(), Files(Path()), frozenset()).everything == Plan()
 
 
 def test_a_plan_survives_being_written_down() -> None:

@@ -56,8 +56,14 @@ def asked(match: dict[str, Any], facts: Facts, *, widen: bool) -> bool | None:
     return False if False in results else None if None in results else True
 
 
+def _repeated(value: str) -> str:
+    """`1 * 200` is a list of that many."""
+    item, _, count = value.partition(" * ")
+    return ",".join([item] * int(count or 1))
+
+
 def request_of(case: dict[str, Any]) -> Request:
-    headers = [tuple(header) for header in case.get("headers", ())]
+    headers = [(name, _repeated(value)) for name, value in case.get("headers", ())]
     body = json.dumps(case["json"]) if "json" in case else case.get("body")
     media_type = case.get("type", "application/json")
     if body and media_type is not None:

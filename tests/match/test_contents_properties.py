@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonpath_rfc9535 import findall
 from tests.match.asking import asked, compiled
 
 from headgate.match.facts import Facts, Subject
@@ -28,7 +29,7 @@ TYPES = st.sampled_from([JSON, FORM, "application/graphql", "text/plain", ""]) |
 BODIES = (
     st.binary(max_size=60)
     | st.text(alphabet='{}[]":,a1.e-+ \\u0d8nNltrufs', max_size=40).map(str.encode)
-    | st.text(alphabet="a=&;%[]+1", max_size=30).map(str.encode)
+    | st.text(alphabet="a=&;%[].+1", max_size=30).map(str.encode)
     | st.binary(max_size=30).map(gzip.compress)
     | st.none()
 )
@@ -36,7 +37,7 @@ BODIES = (
 
 @settings(deadline=None, max_examples=500)
 @given(
-    st.text(max_size=20) | st.text(alphabet="a=&;%[]+1F", max_size=30),
+    st.text(max_size=20) | st.text(alphabet="a=&;%[].+1F", max_size=30),
     st.lists(
         st.tuples(st.sampled_from(["x-a", "x_a", "content-encoding", "upgrade", "é"]), st.text(max_size=10)), max_size=3
     ),
@@ -99,7 +100,9 @@ def _kind(value: Any) -> type:
 @given(
     st.sampled_from(["1", ["1", "2"], {"regex": "^[0-9]+$"}, {"present": True}]),
     st.lists(st.sampled_from(["x=1", "x=3", "y=1", "x"]), max_size=3),
-    st.sampled_from(["x=1", "x=3", "x", "x=%zz", "X=1", "x[]=1", "%ff=1", "y=1;x=1", "+x=3", "x%00=1", "x=%ff"]),
+    st.sampled_from(
+        ["x=1", "x=3", "x", "x=%zz", "X=1", "x[]=1", "%ff=1", "y=1;x=1", "+x=3", "x%00=1", "x=%ff", "x.y=1"]
+    ),
     st.integers(0, 3),
 )
 def test_a_parameter_that_is_added_never_loosens(question: Any, before: list[str], added: str, at: int) -> None:
@@ -114,3 +117,31 @@ def test_a_parameter_that_is_added_never_loosens(question: Any, before: list[str
     assert not (says_of(before, widen=True) is True and says_of(after, widen=True) is False)
     if any(pair.startswith("x") for pair in before) or added not in ("x=1", "x=3", "x"):
         assert says_of(before, widen=False) is True or says_of(after, widen=False) is not True
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(["$.a", "$..a", "$.b.a", "$.b[*].a", "$.*", "$..b.a", "$.b[0]", "$..[0]", "$..*"]),
+    st.lists(st.sampled_from(["c=3", "d=1"]), max_size=2),
+    st.lists(st.sampled_from(["a", "b", "0", "B", "c"]), min_size=2, max_size=3),
+    st.sampled_from(["[]", ".", "[", "mixed"]),
+    st.booleans(),
+)
+def test_a_form_whose_names_have_parts_hides_nothing(
+    path: str, others: list[str], parts: list[str], style: str, first: bool
+) -> None:
+    """What a path finds in the object that such names make is found, or unknown, in the form."""
+    name, *inner = parts
+    for at, part in enumerate(inner):
+        opened = f".{part}" if style == "." or (style == "mixed" and at) else f"[{part}"
+        name += opened + ("]" if style in ("[]", "mixed") and opened[0] == "[" else "")
+    pairs = [f"{name}=5000", *others] if first else [*others, f"{name}=5000"]
+    request = Request("POST", "https", "a", 443, "/", "", (("content-type", FORM),), "", "&".join(pairs).encode())
+    facts = Facts(Subject(None, request, None, 0.0))
+    nested: Any = 5000
+    for part in reversed(parts):
+        nested = [nested] if part == "0" else {part: nested}
+    document = {**dict(pair.split("=") for pair in others), **nested} if isinstance(nested, dict) else nested
+    if findall(path, document):
+        assert asked({"body": {path: {"gt": 1000}}}, facts, widen=True) is not False
+        assert asked({"body": {path: {"lt": 9}}}, facts, widen=False) is not True

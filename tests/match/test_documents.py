@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from headgate.match.aliases import Name, member_key, parameter_key
-from headgate.match.documents import MAX_CONTAINERS, MAX_DEPTH, MAX_SIZE, Document, document
+from headgate.match.aliases import Name, member_key, parameter_key, parameter_keys
+from headgate.match.documents import MAX_DEPTH, MAX_SIZE, MAX_VALUES, Document, document
 from headgate.match.found import Found
 from headgate.match.operations import MAX_BATCH, MAX_LENGTH, operations
 from headgate.match.parameters import MAX_PARAMETERS, Parameters
@@ -75,14 +75,47 @@ def test_a_document_may_be_nested_so_deep_and_no_deeper() -> None:
     fits, deeper = (b"[" * depth + b"]" * depth for depth in (MAX_DEPTH, MAX_DEPTH + 1))
     assert read(fits).unclear is None
     assert read(deeper).unclear == "body-too-deep"
-    assert read(b"[" * MAX_CONTAINERS).unclear == "body-is-not-json"
+    assert read(b"[" * (MAX_VALUES - 1)).unclear == "body-is-not-json"
     assert read(b"[" * 10_000 + b"]" * 10_000).unclear in {"body-too-deep", "body-is-not-json"}
 
 
-def test_a_document_may_have_so_many_containers_and_no_more() -> None:
-    fits, more = (json.dumps([{}] * (count - 1)).encode() for count in (MAX_CONTAINERS, MAX_CONTAINERS + 1))
+@pytest.mark.parametrize("value", [b"1.5", b'"a"', b"null"])
+def test_a_document_may_have_so_many_values_and_no_more(value: bytes) -> None:
+    fits, more = (b"[" + b",".join([value] * (count - 1)) + b"]" for count in (MAX_VALUES, MAX_VALUES + 1))
     assert read(fits).unclear is None
     assert read(more).unclear == "body-too-complex"
+
+
+def test_containers_are_values() -> None:
+    assert read(json.dumps([{}] * (MAX_VALUES // 2 - 1)).encode()).unclear is None
+    assert read(json.dumps([{}] * (MAX_VALUES // 2)).encode()).unclear == "body-too-complex"
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (r"\\ud83d", True),
+        (r"\\\ud83d", False),
+        (r"\ud83d\ude00", True),
+        (r"\uD83D\uDE00", True),
+        (r"\ud83d\\ude00", False),
+        (r"\ud83d\ud83d\ude00", False),
+        (r"\ud83d \ude00", False),
+        (r"\ude00\ud83d", False),
+        (r"\ud83d\u0041", False),
+        (r"\ud7ff\ue000\n\"\/", True),
+        (r"\ud83d\ude00" * 1000, True),
+        (r"\ud83d\ude00" * 1000 + r"\udfff", False),
+    ],
+    ids=count(),
+)
+def test_half_a_character_is_noticed_however_it_is_escaped(text: str, whole: bool) -> None:
+    assert read(f'["{text}", 1]'.encode()).unclear == (None if whole else "body-is-not-json")
+    assert read(f'{{"{text}": 1}}'.encode()).unclear == (None if whole else "body-is-not-json")
+
+
+def test_no_number_of_escapes_is_too_many() -> None:
+    assert read(b'"' + rb"\u0041" * 170_000 + rb'\ud83d\ude00"').unclear is None
 
 
 def test_many_shallow_containers_are_not_deep() -> None:
@@ -155,6 +188,8 @@ def test_what_is_no_form_is_unclear_as_one(body: bytes) -> None:
         ("a=1;" * MAX_PARAMETERS, "too-many-parameters"),
         ("x" * 257 + "=1", "parameter-name-unreadable"),
         ("a" + "[b]" * 17 + "=1", "parameter-name-unreadable"),
+        ("a" + ".b" * 17 + "=1", "parameter-name-unreadable"),
+        ("a" + ".b[c]" * 8 + ".d;a=1", "parameter-name-unreadable"),
         ("a b=1", "parameters-hold-odd-characters"),
         ("a=1#b", "parameters-hold-odd-characters"),
         ("é=1", "parameters-hold-odd-characters"),
@@ -178,7 +213,8 @@ def test_empty_pairs_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "unclear"), [("a=1&a=2", "parameter-repeated"), ("a=1&A=2", "parameter-ambiguous"), ("", None)]
+    ("query", "unclear"),
+    [("a=1&a=2", "parameter-repeated"), ("a=1&A=2", "parameter-ambiguous"), ("a[b]=1", "parameter-nested"), ("", None)],
 )
 def test_all_parameters_are_clear_or_none(query: str, unclear: str | None) -> None:
     assert Parameters(query).everything() == Found(unclear=unclear)
@@ -204,6 +240,26 @@ def test_spellings_of_a_parameter_have_one_key(first: str, second: str, same: bo
 
 
 @pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Amount", ("amount",)),
+        ("order[amount]", ("order[amount",)),
+        ("order.amount", ("orderamount", "order[amount")),
+        ("order[amount", ("orderamount", "order[amount")),
+        ("items[0].Amount", ("items[0amount", "items[0[amount")),
+        ("items.0.amount", ("items0amount", "items[0[amount")),
+        ("a['b']", ("a[b",)),
+        (".a.", ("a",)),
+        ("a.b\0.c", ("ab", "a[b")),
+        (".", (".",)),
+        ("\0.", ("",)),
+    ],
+)
+def test_a_name_with_parts_has_a_key_for_each_way_of_reading_it(name: str, keys: tuple[str, ...]) -> None:
+    assert parameter_keys(name) == keys
+
+
+@pytest.mark.parametrize(
     ("first", "second", "same"),
     [("a", "A", True), ("a_b", "aB", True), ("_id", "id", False), ("$ref", "ref", False), ("straße", "STRASSE", True)],
 )
@@ -221,6 +277,7 @@ def ask(body: Any) -> str | None:
     ("body", "unclear"),
     [
         ({"query": "{a}" + " " * MAX_LENGTH}, "graphql-too-large"),
+        ([{"query": "{a}" + " " * (MAX_LENGTH // 2)}] * 2, "graphql-too-large"),
         ({"query": "{" + "a " * 4000 + "}"}, "graphql-not-readable"),
         ({"query": "#\n" * 4000 + "{a}"}, "graphql-not-readable"),
         ({"query": "{a" * 1000 + "}" * 1000}, "graphql-not-readable"),
@@ -229,6 +286,8 @@ def ask(body: Any) -> str | None:
         ({"query": "{a} {b}"}, "graphql-operation-not-found"),
         ({"query": "{...F} fragment F on T {a} fragment F on T {b}"}, "graphql-fragment-repeated"),
         ({"query": ""}, "graphql-stored-operation"),
+        ({"query": "{a}", "documentId": 1}, "graphql-stored-operation"),
+        ([{"query": "{a}"}, [{"query": "mutation {b}"}]], "graphql-batch-of-other-entries"),
         ({"query": 1}, "graphql-member-not-text"),
         ([{}] * MAX_BATCH + [{"query": "{a}"}], "graphql-batch-too-large"),
         ([{"query": "{" + "a " * 200 + "}"}] * MAX_BATCH, "graphql-not-readable"),

@@ -9,22 +9,20 @@ from typing import Any
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.policy.asked import ASKED, BODIES, Asked, strictness
 from tests.policy.language import (
-    ASKED,
-    BODIES,
+    CROWDED,
     LIMIT,
     MATCHES,
     NOW,
     PRINCIPAL,
     SHAPED,
-    Asked,
     Bundle,
     Written,
     a_rule,
     bundles,
     examples,
     numbered,
-    strictness,
 )
 
 from headgate.model import Decision, Effect, Kind, Session, Workload
@@ -79,8 +77,8 @@ def test_a_good_share_of_what_is_drawn_is_decided_by_a_rule() -> None:
 # -- the order of rules ------------------------------------------------------------------------------------------------
 
 
-@examples(80)
-@given(bundles() | SHAPED, ASKED, ORDERS)
+@examples(120)
+@given(bundles() | SHAPED | CROWDED, ASKED, ORDERS)
 def test_the_order_of_rules_and_limits_changes_nothing(bundle: Bundle, asked: Asked, chance: Any) -> None:
     first = bundle.compiled()
     chance.shuffle(bundle.rules)
@@ -143,8 +141,8 @@ def test_a_rule_in_shadow_mode_never_changes_an_outcome(bundle: Bundle, rule: Wr
     assert set(before.shadow) <= set(after.shadow)
 
 
-@examples(80)
-@given(bundles() | SHAPED, ASKED)
+@examples(100)
+@given(bundles() | SHAPED | CROWDED, ASKED)
 def test_what_the_rules_in_shadow_mode_would_change_is_what_they_do_change(bundle: Bundle, asked: Asked) -> None:
     found = decided(bundle.compiled(), asked)
     enforced = decided(bundle._replace(rules=[rule | {"mode": "enforce"} for rule in bundle.rules]).compiled(), asked)
@@ -171,8 +169,8 @@ def test_limits_change_no_decision_and_in_shadow_mode_refuse_nothing(
 # -- what finds the rules ----------------------------------------------------------------------------------------------
 
 
-@examples(50)
-@given(bundles(rules=14, limits=8), ASKED)
+@examples(80)
+@given(bundles(rules=12, limits=8, least=6), ASKED)
 def test_the_index_gives_what_a_look_at_every_rule_gives(bundle: Bundle, asked: Asked) -> None:
     """Each rule is asked about facts of its own, so that nothing that one of them left there bears on another."""
     rules = bundle.compiled()

@@ -2,15 +2,14 @@
 
 import errno
 import re
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, WithJsonSchema
 
-from headgate.bundle.reader import MAX_BYTES
+from headgate.bundled import NotAFileError
 from headgate.identity.rules import IdentityFile
 from headgate.masking.rules import MaskingFile
 from headgate.match import Section
@@ -119,13 +118,12 @@ def missing(names: set[str]) -> Iterator[tuple[str, str]]:
         yield POLICY, "the file is missing; a bundle needs it, or `policy/` with files that end in `.yaml`"
 
 
-def contents(path: Path, most: int = MAX_BYTES) -> bytes | str:
-    """The bytes of a regular file, at most one more than may be; or why it cannot be read."""
+def contents(reading: Callable[[], bytes]) -> bytes | str:
+    """The bytes of a file, or why it cannot be read."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "this is not a file; accepted: a file, or a link to one"
-        with path.open("rb") as opened:
-            return opened.read(most + 1)
+        return reading()
+    except NotAFileError:
+        return "this is not a file; accepted: a file, or a link to one"
     except OSError as error:
         return f"the file cannot be read: {reason(error)}"
 

@@ -1,9 +1,12 @@
 """A rules folder that somebody may change at any time: when it has come to rest, and a bundle of one state of it.
 
-It is watched by what `stat` says. A change counts once two looks in a row have found it unchanged, so that files which
-are still being written are not taken up, and what was read counts only if nothing has changed while it was read.
+It is watched by what `lstat` says of all in it, and of a link by what it leads to besides: one that led elsewhere for a
+moment has changed. A change counts once two looks in a row have found it unchanged, so that files which are still being
+written are not taken up, and what was read counts only if nothing has changed while it was read, not even a name.
 """
 
+import os
+import stat
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +20,12 @@ LOOKS = 3
 ATTEMPTS = 5
 """How often a start reads a folder that changes meanwhile."""
 
-Signature = tuple[tuple[str, int, int, int, int], ...]
+Seen = tuple[int, ...]
+Entry = tuple[str, Seen, str, Seen]
+"""Of a path what it is itself, and of a link where it leads and what is there."""
+Signature = tuple[Entry, ...]
+
+_GONE: Seen = ()
 
 
 class UnsettledError(HeadgateError):
@@ -41,9 +49,9 @@ class Folder:
 
     def read(self) -> Bundle:
         """The bundle in it; UnsettledError if it changed meanwhile, HeadgateError if it cannot be used."""
-        self._read = self.signature()
+        self._read, names = self.signature(), _look(self.path)
         bundle = self._load(self.path)
-        if self.signature() != self._read:
+        if (self.signature(), _look(self.path)) != (self._read, names):
             raise UnsettledError(f"the rules in `{self.path}` change while they are read")
         self._files = bundle.files
         return bundle
@@ -58,17 +66,30 @@ class Folder:
         return self.read()
 
     def signature(self) -> Signature:
-        """What tells one state of the folder from another; it also covers files that a broken bundle would need."""
+        """What tells one state of the folder from another; it also covers files that a broken bundle would need.
+
+        What is hidden belongs to editors and to what mounts the folder, unless the rules name it.
+        """
         paths = set(self._files)
+        paths.update(up for file in self._files for up in file.parents if self.path in up.parents)
         for root, folders, names in self.path.walk():
             folders[:] = [name for name in folders if not name.startswith(".")]
             paths.update(root / name for name in (*folders, *names) if not name.startswith("."))
-        return tuple(_stat(path) for path in sorted(paths))
+        return tuple(_look(path) for path in sorted(paths))
 
 
-def _stat(path: Path) -> tuple[str, int, int, int, int]:
+def _look(path: Path) -> Entry:
+    itself, target, behind = _GONE, "", _GONE
     try:
-        found = path.stat()
+        found = path.lstat()
+        itself = _seen(found)
+        if stat.S_ISLNK(found.st_mode):
+            target = os.readlink(path)
+            behind = _seen(path.stat())
     except OSError:
-        return str(path), 0, 0, 0, 0
-    return str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        pass  # it is not there, or leads nowhere: that is seen, too
+    return str(path), itself, target, behind
+
+
+def _seen(found: os.stat_result) -> Seen:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

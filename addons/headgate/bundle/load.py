@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from headgate.bundle import files, wording
 from headgate.bundle.document import NOWHERE, Fault, Location, Mapping, Node, Place, place_of, plain
 from headgate.bundle.reader import MAX_BYTES, read
+from headgate.bundled import Files
 from headgate.errors import BundleError, InvalidRules, Problem
 from headgate.identity.rules import IdentityRules, compile_identity
 from headgate.masking.rules import MaskingRules, compile_masking
@@ -33,9 +34,6 @@ from headgate.policy.rules import (
 
 MAX_RULES = 20_000
 """Rules, limits and tests of one bundle together."""
-
-MAX_NAMED = 16 << 20
-"""Bytes of a file that another one names: a release list of a large company."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ class _Loading:
     """One attempt; gathers problems as it goes."""
 
     def __init__(self, folder: Path, label: str | None) -> None:
-        self._folder = folder
+        self._folder, self._source = folder, Files(folder)
         self._label = label or folder.name or folder.resolve().name
         self._problems: list[Problem] = []
         self._paths: dict[str, Path] = {}
@@ -119,20 +117,19 @@ class _Loading:
 
     def bundle(self) -> Bundle:
         self._read_folder()
-        identity = self._compile(files.IDENTITY, lambda file: compile_identity(file, self._folder))
-        targets = self._compile(files.TARGETS, lambda file: compile_targets(file, self._folder))
+        identity = self._compile(files.IDENTITY, lambda file: compile_identity(file, self._source))
+        targets = self._compile(files.TARGETS, lambda file: compile_targets(file, self._source))
         names = targets.known_names() if targets and not self._problems else self._named_targets()
         policy = self._policy(names)
         masking = self._masking(names)
-        files_named = (*(identity.files if identity else ()), *(targets.files if targets else ()))
-        named = self._named_files(files_named)
         self._read_signature()
         if self._problems or not (identity and targets and policy and masking):
             raise BundleError(self._problems)
         about = self._files[files.BUNDLE].model
-        used = (*self._paths.values(), *files_named)
-        sha256 = self._sha256(named)
-        return Bundle(about.name, about.version, sha256, identity, targets, policy, masking, used, self._contents)
+        named = self._source.named
+        used = tuple(dict.fromkeys((*self._paths.values(), *(self._folder / name for name in named))))
+        contents = self._contents | named
+        return Bundle(about.name, about.version, self._sha256(), identity, targets, policy, masking, used, contents)
 
     def _read_folder(self) -> None:
         try:
@@ -143,15 +140,15 @@ class _Loading:
         self._paths = {path.relative_to(self._folder).as_posix(): path for path in paths}
         for name, what in files.missing(set(self._paths)):
             self._add(f"{self._label}/{name}", Fault(NOWHERE, what))
-        for name, path in self._paths.items():
+        for name in self._paths:
             if wrong := files.misplaced(name):
                 self._add(f"{self._label}/{name}", Fault(NOWHERE, wrong))
             else:
-                self._read_file(name, path)
+                self._read_file(name)
 
-    def _read_file(self, name: str, path: Path) -> None:
+    def _read_file(self, name: str) -> None:
         file = f"{self._label}/{name}"
-        data = files.contents(path)
+        data = files.contents(lambda: self._source.read(name))
         if isinstance(data, str):
             self._add(file, Fault(NOWHERE, data))
             return
@@ -215,7 +212,7 @@ class _Loading:
             return None
 
     def _masking(self, names: frozenset[str]) -> MaskingRules | None:
-        return self._compile(files.MASKING, lambda file: compile_masking(file, self._folder, names))
+        return self._compile(files.MASKING, lambda file: compile_masking(file, self._source, names))
 
     def _named_targets(self) -> frozenset[str]:
         """The names in a targets.yaml that has problems, so that references are judged by what it seems to mean."""
@@ -227,30 +224,20 @@ class _Loading:
         names = frozenset(str(target["name"]) for target in listed if isinstance(target, dict) and "name" in target)
         return names | {"unknown"} if content.get("unknown") == "allow" else names
 
-    def _named_files(self, paths: tuple[Path, ...]) -> list[bytes]:
-        """What stands in the files that identity.yaml names; whoever compiled them has refused longer ones."""
-        contents = [(path, files.contents(path, most=MAX_NAMED)) for path in paths]
-        for path, data in contents:
-            if isinstance(data, str):
-                self._add(f"{self._label}/{path.name}", Fault(NOWHERE, data))
-            else:
-                self._contents[path.relative_to(self._folder).as_posix()] = data
-        return [data for _, data in contents if isinstance(data, bytes)]
-
     def _read_signature(self) -> None:
         """The signature belongs to the bundle but not to what is signed: it does not count to the hash."""
-        path = self._folder / files.SIGNATURE
-        if os.path.lexists(path):
-            data = files.contents(path, most=files.MAX_SIGNATURE)
+        if os.path.lexists(self._folder / files.SIGNATURE):
+            data = files.contents(lambda: self._source.read(files.SIGNATURE))
             if isinstance(data, str):
                 self._add(f"{self._label}/{files.SIGNATURE}", Fault(NOWHERE, data))
             else:
-                self._contents[files.SIGNATURE] = data
+                self._contents[files.SIGNATURE] = data[: files.MAX_SIGNATURE + 1]
 
-    def _sha256(self, referenced: list[bytes]) -> str:
-        """Of the files' content as canonical JSON, so that comments and layout do not count, and of the files named."""
+    def _sha256(self) -> str:
+        """Of the files' content as canonical JSON, so that comments and layout do not count, and of the bytes of each
+        file named, under its name: two of them that change places make other rules."""
         documents = {name: plain(file.node) for name, file in self._files.items()}
-        digests = [hashlib.sha256(data).hexdigest() for data in referenced]
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in self._source.named.items()}
         content = json.dumps([documents, digests], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -16,6 +16,8 @@ from headgate.bundle.document import TOP, Fault, Mapping, Node, Place, Scalar, S
 
 MAX_BYTES = 5 << 20
 MAX_DEPTH = 32
+MAX_NUMBER = 100
+"""Characters: numbers of thousands of digits, or to the base of 60, take time without end."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -182,6 +184,8 @@ class _Scalars:
         value: Any = event.value
         if tag in self._read:
             try:
+                if len(event.value) > MAX_NUMBER:
+                    raise ValueError
                 value = self._read[tag](yaml.ScalarNode(tag, event.value))
             except ValueError:
                 faults.append(Fault(place, "a number stands here that cannot be read; accepted: text in quotes"))

@@ -27,7 +27,7 @@ def restore(contents: Mapping[str, bytes], ref: BundleRef, scratch: Path) -> Bun
         raise HeadgateError(f"`{name}` cannot be written out to be loaded: {why}") from None
     if bundle.sha256 != ref.sha256:
         raise HeadgateError(f"`{name}` is not what was stored: its content has the hash {bundle.sha256[:8]}")
-    return replace(bundle, files=(), contents=dict(contents))
+    return replace(bundle, files=())
 
 
 def _write(contents: Mapping[str, bytes], folder: Path) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from headgate.bundle import files
 from headgate.bundle.files import MAX_SIGNATURE, SIGNATURE
 from headgate.bundle.load import Bundle, label
+from headgate.bundled import beginning
 from headgate.errors import HeadgateError
 from headgate.model import BundleRef
 
@@ -89,7 +90,7 @@ def required_key(path: Path, rules: Path) -> Ed25519PublicKey:
 
 def key_in(path: Path) -> Ed25519PublicKey:
     """The public key in a file; HeadgateError names the file."""
-    pem = files.contents(path, most=MAX_KEY_FILE)
+    pem = files.contents(lambda: beginning(path, MAX_KEY_FILE + 1))
     try:
         if isinstance(pem, str):
             raise HeadgateError(pem)

@@ -50,6 +50,7 @@ def pinned_by(rules: Path, *, whole: bool) -> tuple["ReleasesSpec", tuple["Publi
 
     from headgate.bundle.document import Mapping, plain
     from headgate.bundle.wording import faults
+    from headgate.bundled import Files
     from headgate.identity.releases import ReleasesSpec, compile_releases, pinned_keys
 
     label = str(rules / "identity.yaml")
@@ -57,11 +58,12 @@ def pinned_by(rules: Path, *, whole: bool) -> tuple["ReleasesSpec", tuple["Publi
     block = node.items.get("releases") if isinstance(node, Mapping) else None
     if block is None:
         raise BundleError([Problem(label, 0, 0, "there is no `releases`; accepted: `{file: ..., keys: [...]}`")])
+    named = Files(rules)
     try:
         spec = ReleasesSpec.model_validate(plain(block))
         if whole:
-            compile_releases(spec, rules)
-        return spec, pinned_keys(spec, rules)
+            compile_releases(spec, named)
+        return spec, pinned_keys(spec, named)
     except ValidationError as error:
         found = faults(error, block, ReleasesSpec)
         raise BundleError([Problem(label, *fault.place, visible(fault.message)) for fault in found]) from None

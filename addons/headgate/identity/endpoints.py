@@ -5,11 +5,10 @@ from that vendor's address and no other over the network; rules may pin them in 
 """
 
 import re
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from headgate.bundled import Unusable, contents, located
+from headgate.bundled import Files, Unusable
 from headgate.identity.certificates import Authorities, authorities
 from headgate.identity.jwks import KeysError, parse_jwks
 from headgate.identity.presets import GOV_CLOUD_KEYS, REGION_OF, Preset
@@ -32,7 +31,7 @@ class Named(Protocol):
     def signers(self) -> tuple[str, ...] | None: ...
 
 
-def keys_of(spec: Named, preset: Preset, issuer: str, folder: Path, files: list[Path]) -> KeySource:
+def keys_of(spec: Named, preset: Preset, issuer: str, files: Files) -> KeySource:
     """Where the keys come from; a file is read and checked now."""
     if "jwks" in preset.fixed:
         return KeySource(uses=preset.uses)
@@ -41,8 +40,7 @@ def keys_of(spec: Named, preset: Preset, issuer: str, folder: Path, files: list[
     if spec.jwks.startswith("file:"):
         name = spec.jwks.removeprefix("file:")
         try:
-            files.append(located(folder, name))
-            return KeySource(static=parse_jwks(contents(folder, name), preset.uses), uses=preset.uses)
+            return KeySource(static=parse_jwks(files.contents(name), preset.uses), uses=preset.uses)
         except KeysError as error:
             raise Unusable(f"key file `{name}` cannot be used: {error}") from None
     if not is_key_url(spec.jwks, own=preset.vendor_keys):
@@ -86,15 +84,14 @@ def is_key_url(text: str, *, own: bool = False) -> bool:
     return (url.scheme == "https" and not own) or (url.scheme in ("http", "https") and is_loopback(host))
 
 
-def authorities_of(spec: Named, folder: Path, files: list[Path]) -> Authorities | None:
+def authorities_of(spec: Named, files: Files) -> Authorities | None:
     if spec.ca is None:
         return None
     if not spec.ca.startswith("file:"):
         raise Unusable("not a bundle of authorities; accepted: `file:PATH` inside the bundle's folder, with PEM")
     name = spec.ca.removeprefix("file:")
-    files.append(located(folder, name))
     try:
-        return authorities(contents(folder, name))
+        return authorities(files.contents(name))
     except Unusable:
         raise
     except ValueError as error:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -57,11 +56,10 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
-    """identity.yaml, compiled; `files` are the files that were read for it."""
+    """identity.yaml, compiled."""
 
     providers: tuple[Provider, ...]
     anonymous: bool = False
-    files: tuple[Path, ...] = ()
     trusted_proxies: TrustedProxies = NO_PROXIES
     releases: Releases | None = None
     binding: SessionBinding = UNBOUND

@@ -6,13 +6,12 @@ never activated.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from headgate.bundled import Unusable
+from headgate.bundled import Files, Unusable
 from headgate.identity.certificates import Authorities
 from headgate.identity.claims import Conditions, Mapped, Row
 from headgate.identity.endpoints import authorities_of, keys_of, region_of
@@ -134,26 +133,25 @@ def names_of(spec: ProviderSpec) -> tuple[str, ...]:
     return tuple(name for name in named or () if name)
 
 
-def compile_provider(spec: ProviderSpec, folder: Path, at: Where) -> tuple[Provider | None, list[Path], Problems]:
-    """The provider and the files it was read from, or what is wrong with it; `at` is where it stands."""
+def compile_provider(spec: ProviderSpec, files: Files, at: Where) -> tuple[Provider | None, Problems]:
+    """The provider, or what is wrong with it; `files` are those that it may name, and `at` is where it stands."""
     preset = PRESETS[spec.preset]
     problems = [*_shape(spec, preset, at), *_forms(spec, preset, at), *_tables(spec, at), *_times(spec, preset, at)]
     problems += [] if problems else _open_to_all(spec, at)
-    files: list[Path] = []
     keys, authority = KeySource(), None
     try:
         if spec.jwks or not problems:  # where they usually are depends on what may be wrong
-            keys = keys_of(spec, preset, issuer_of(spec) or "", folder, files)
+            keys = keys_of(spec, preset, issuer_of(spec) or "", files)
     except Unusable as error:
         problems.append(((*at, "jwks"), str(error)))
     try:
         if "ca" in (*preset.required, *preset.optional):
-            authority = authorities_of(spec, folder, files)
+            authority = authorities_of(spec, files)
     except Unusable as error:
         problems.append(((*at, "ca"), str(error)))
     if problems:
-        return None, files, problems
-    return _provider(spec, preset, keys, authority), files, []
+        return None, problems
+    return _provider(spec, preset, keys, authority), []
 
 
 # -------------------------------------------------------------------------------------------------------- what is wrong

@@ -8,11 +8,10 @@ else (commit, image, workflow) that differs from that release. Of a pod, every c
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from headgate.bundled import Unusable, contents, located
+from headgate.bundled import Files, Unusable
 from headgate.errors import InvalidRules
 from headgate.identity import dsse
 from headgate.identity.dsse import DsseError, PublicKey
@@ -72,7 +71,6 @@ class Releases:
 
     revision: int
     digest: str
-    files: tuple[Path, ...]
     listed: Mapping[tuple[str, str], _Listed] = field(repr=False, compare=False)
     pods: Pods = field(default=NO_PODS, repr=False, compare=False)
 
@@ -119,23 +117,21 @@ class Releases:
         return any(release.is_current(now) and code.agrees_with(release) for release in same)
 
 
-def compile_releases(spec: ReleasesSpec, folder: Path) -> Releases:
+def compile_releases(spec: ReleasesSpec, files: Files) -> Releases:
     """The list that `releases:` names, verified; InvalidRules with every problem, located within that block."""
     problems: Problems = []
-    keys = _keys(spec, folder, problems)
-    listed = _list(spec, folder, keys, problems)
-    pods = _pods(spec, folder, problems)
+    keys = _keys(spec, files, problems)
+    listed = _list(spec, files, keys, problems)
+    pods = _pods(spec, files, problems)
     if listed is None or problems:
         raise InvalidRules(problems)
-    names = (spec.file, *spec.keys, *(() if spec.pods is None else (spec.pods,)))
-    files = tuple(located(folder, name) for name in names)
-    return Releases(listed.revision, listed.digest, files, _index(listed.releases), pods)
+    return Releases(listed.revision, listed.digest, _index(listed.releases), pods)
 
 
-def pinned_keys(spec: ReleasesSpec, folder: Path) -> tuple[PublicKey, ...]:
+def pinned_keys(spec: ReleasesSpec, files: Files) -> tuple[PublicKey, ...]:
     """The keys that `releases:` pins; InvalidRules with every problem, located within that block."""
     problems: Problems = []
-    keys = _keys(spec, folder, problems)
+    keys = _keys(spec, files, problems)
     if problems:
         raise InvalidRules(problems)
     return keys
@@ -148,14 +144,14 @@ def told(problems: Sequence[tuple[Where, str]]) -> list[str]:
     return [*lines, f"{more:,} more problems"] if more else lines
 
 
-def _keys(spec: ReleasesSpec, folder: Path, problems: Problems) -> tuple[PublicKey, ...]:
+def _keys(spec: ReleasesSpec, files: Files, problems: Problems) -> tuple[PublicKey, ...]:
     if len(spec.keys) > MAX_KEYS:
         problems.append((("keys",), f"more than {MAX_KEYS} keys; accepted: up to {MAX_KEYS}"))
         return ()
     keys = []
     for place, name in enumerate(spec.keys):
         try:
-            keys.append(dsse.public_key(contents(folder, name)))
+            keys.append(dsse.public_key(files.contents(name)))
         except Unusable as error:
             problems.append((("keys", place), str(error)))
         except DsseError as error:
@@ -163,11 +159,11 @@ def _keys(spec: ReleasesSpec, folder: Path, problems: Problems) -> tuple[PublicK
     return tuple(keys)
 
 
-def _list(spec: ReleasesSpec, folder: Path, keys: tuple[PublicKey, ...], problems: Problems) -> ReleaseList | None:
+def _list(spec: ReleasesSpec, files: Files, keys: tuple[PublicKey, ...], problems: Problems) -> ReleaseList | None:
     """The list, if it is signed. While a key has a problem its signatures cannot be judged, only its form."""
     at = ("file",)
     try:
-        data = contents(folder, spec.file)
+        data = files.contents(spec.file)
         return parse_list(dsse.read(data).payload if problems else dsse.verify(data, keys))
     except Unusable as error:
         problems.append((at, str(error)))
@@ -178,10 +174,10 @@ def _list(spec: ReleasesSpec, folder: Path, keys: tuple[PublicKey, ...], problem
     return None
 
 
-def _pods(spec: ReleasesSpec, folder: Path, problems: Problems) -> Pods:
+def _pods(spec: ReleasesSpec, files: Files, problems: Problems) -> Pods:
     at = ("pods",)
     try:
-        return NO_PODS if spec.pods is None else parse_pods(contents(folder, spec.pods))
+        return NO_PODS if spec.pods is None else parse_pods(files.contents(spec.pods))
     except Unusable as error:
         problems.append((at, str(error)))
     except InvalidRules as error:

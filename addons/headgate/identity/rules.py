@@ -4,9 +4,9 @@ No two providers may claim the same tokens: which of them verifies one must not 
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Literal
 
+from headgate.bundled import Files
 from headgate.errors import InvalidRules
 from headgate.identity.assertion import ForwardSpec, compile_forward
 from headgate.identity.dpop import SessionBindingSpec, compile_binding
@@ -31,27 +31,23 @@ class IdentityFile(Section):
     forward: ForwardSpec | None = None
 
 
-def compile_identity(file: IdentityFile, folder: Path) -> IdentityRules:
-    """Compile `file`, whose other files are relative to `folder`; InvalidRules names everything that is wrong."""
+def compile_identity(file: IdentityFile, files: Files) -> IdentityRules:
+    """Compile `file`, and what it names among `files`; InvalidRules names everything that is wrong."""
     problems: Problems = [*_unique(file), *_useful(file)]
     providers: list[Provider] = []
-    files: list[Path] = []
     for index, spec in enumerate(file.providers):
-        provider, read, found = compile_provider(spec, folder, ("providers", index))
+        provider, found = compile_provider(spec, files, ("providers", index))
         problems += found
-        files += read
         providers += [provider] if provider else []
-    releases = _part("releases", file.releases, lambda spec: compile_releases(spec, folder), problems)
+    releases = _part("releases", file.releases, lambda spec: compile_releases(spec, files), problems)
     trusted = _part("trusted_proxies", file.trusted_proxies, compile_trusted, problems)
     binding = _part("session_binding", file.session_binding, compile_binding, problems)
     forward = _part("forward", file.forward, compile_forward, problems)
     if problems:
         raise InvalidRules(problems)
-    files += releases.files if releases else ()
     return IdentityRules(
         tuple(providers),
         file.anonymous == "allow",
-        tuple(files),
         trusted or NO_PROXIES,
         releases,
         binding or UNBOUND,

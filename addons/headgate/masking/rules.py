@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any
 
 from jsonpath_rfc9535 import JSONPathError
 from jsonpath_rfc9535 import compile as compile_path
 from pydantic import BeforeValidator, Field
 
+from headgate.bundled import Files
 from headgate.errors import InvalidRules
 from headgate.masking.content import readable
 from headgate.masking.entities import ENTITIES, FRAMING
@@ -80,8 +80,8 @@ class MaskingRules:
         return merge(tuple(mask.plan for mask in self.masks))
 
 
-def compile_masking(file: MaskingFile, folder: Path, targets: frozenset[str]) -> MaskingRules:  # noqa: ARG001 (a key file will stand beside it)
-    """InvalidRules tells every problem, each with its path in the document. `folder` is where the file stands."""
+def compile_masking(file: MaskingFile, files: Files, targets: frozenset[str]) -> MaskingRules:  # noqa: ARG001 (a key file will stand beside it)
+    """InvalidRules tells every problem, each with its path in the document. `files` are those that it may name."""
     problems: Problems = []
     masks = [_mask(spec, ("masks", at), targets, problems) for at, spec in enumerate(file.masks)]
     known: set[str] = set()
@@ -97,10 +97,7 @@ def compile_masking(file: MaskingFile, folder: Path, targets: frozenset[str]) ->
 
 
 def _mask(spec: MaskSpec, where: Location, targets: frozenset[str], problems: Problems) -> Mask:
-    for place, name in spec.match.named_targets():
-        if name not in targets:
-            accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
-            problems.append(((*where, "match", *place), f"`{name[:80]}` is not a target; accepted: {accepted}"))
+    problems += [((*where, "match", *place), what) for place, what in spec.match.unknown_targets(targets)]
     problems += [((*where, "when"), what) for _, what in spec.match.lacking_params(spec.when)]
     if not (spec.fields or spec.detect):
         problems.append((where, "the mask hides nothing; accepted: at least one of `fields` and `detect`"))

@@ -2,7 +2,8 @@
 
 Decoders of JSON ignore case (Go, ASP.NET, Jackson when told to) and take `refund_id` for `refundId` (Protocol Buffers).
 Readers of forms cut at NUL, trim blanks, make `_` of dots and blanks (PHP), and take `ids[]` and `ids[0]` for parts of
-`ids`, some also `ids.0` (Spring, ASP.NET) and `ids[0` (Rack). A name that is there in another spelling than a rule has it is neither there nor absent: it is unknown.
+`ids`, some also `ids.0` (Spring, ASP.NET) and `ids[0` (Rack). A name that is there in another spelling than a rule has
+it is neither there nor absent: it is unknown.
 """
 
 import re

@@ -24,8 +24,8 @@ MAX_SIZE = 1 << 20
 """Bytes of a body, as sent and decoded: it is read on the event loop."""
 
 MAX_DEPTH = 100
-MAX_CONTAINERS = 20_000
-"""Objects and arrays of a document; brackets in its texts are counted as well."""
+MAX_VALUES = 20_000
+"""Values of a JSON document, each of which costs an object; commas and brackets in its texts are counted as well."""
 
 MAX_TYPE = 256
 
@@ -42,6 +42,11 @@ _LIKE_GRAPHQL = re.compile(
 """The beginning of a GraphQL document, which is that of no JSON object with members and of no form."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_NO_HALVES = re.compile(
+    r"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+\Z", re.DOTALL
+)
+"""JSON whose escapes hold no half of a surrogate pair, which has no UTF-8."""
+
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -150,12 +155,12 @@ def _inflated(body: bytes, coding: str) -> bytes | None:
 
 def _json(text: str) -> Document:
     containers = text.count("[") + text.count("{")
-    if containers > MAX_CONTAINERS:
+    if containers + text.count(",") >= MAX_VALUES:
         return Document(unclear="body-too-complex")
+    if _SURROGATE.search(text) and not _NO_HALVES.match(text):
+        return Document(unclear="body-is-not-json")
     try:
         value = _DECODER.decode(text)
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()  # half a pair has no UTF-8
     except (ValueError, RecursionError):
         return Document(unclear="body-is-not-json")
     return Document(value) if containers <= MAX_DEPTH or _depth_fits(value) else Document(unclear="body-too-deep")

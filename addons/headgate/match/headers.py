@@ -18,6 +18,9 @@ from headgate.match.header_names import plain_name
 from headgate.match.values import Asked, AskedOfText, expected, test_of
 from headgate.model import Headers
 
+MAX_MEMBERS = 200
+"""Members of all lists under one name; each is compared by each rule."""
+
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}\Z")
 
 CREDENTIALS = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"dpop"))
@@ -73,11 +76,19 @@ def _header(name: str, asked: Asked, widen: bool) -> Condition:
 
 def _find(headers: Headers, name: str, plain: bytes, *, members: bool) -> Found:
     values: list[str] = []
+    listed: list[str] = []
     for spelled, value in headers:
         if spelled == name:
             values.append(value)
             if members and "," in value:
-                values += (member.strip(" \t") for member in value.split(","))
+                listed += members_of(value)
+                if len(listed) > MAX_MEMBERS:
+                    return Found(unclear="header-list-too-long")
         elif len(spelled) == len(name) and plain_name(spelled.encode(errors="replace")) == plain:
             return Found(unclear="header-in-another-spelling")
-    return Found(tuple(values))
+    return Found((*values, *listed))
+
+
+def members_of(value: str) -> Iterator[str]:
+    """The members of a list in a header field, no more than tell that there are too many."""
+    return (member.strip(" \t") for member in value.split(",", MAX_MEMBERS))

@@ -120,7 +120,10 @@ class _Walk:
             self.unclear = "too-many-values"
 
     def _below(self, node: Any) -> Iterator[Any]:
-        """The node and every container below it."""
+        """The node and every container below it; a form is searched as a whole."""
+        if isinstance(node, Parameters):
+            yield node
+            return
         waiting = [node]
         while waiting and not self.unclear:
             place = waiting.pop()
@@ -131,10 +134,10 @@ class _Walk:
 
     def _select(self, node: Any, selector: Selector, *, strict: bool) -> tuple[Any, ...]:
         """What a selector finds; a `strict` one knows what it wants to be asked, and takes null for nothing there."""
-        if isinstance(node, Members | Parameters) and not isinstance(selector, int | slice):
-            found = node.everything() if selector is ... else node.find(selector)
-            values = self._known(found)
-            return values if selector is ... or isinstance(node, Members) else self._once(values)
+        if isinstance(node, Parameters):
+            return self._field(node, selector, strict=strict)
+        if isinstance(node, Members) and not isinstance(selector, int | slice):
+            return self._known(node.everything() if selector is ... else node.find(selector))
         if isinstance(node, list) and not isinstance(selector, Name):
             if isinstance(selector, int):
                 return (node[selector],) if -len(node) <= selector < len(node) else ()
@@ -143,15 +146,23 @@ class _Walk:
             self.unclear = "value-of-another-type"
         return ()
 
+    def _field(self, form: Parameters, selector: Selector, *, strict: bool) -> tuple[Any, ...]:
+        """The same of a form; a field that is repeated has several readings."""
+        if isinstance(selector, Name):
+            values = self._known(form.find(selector) if strict else form.search(selector))
+            if len(values) > 1:
+                self.unclear = "parameter-repeated"
+            return values
+        values = self._known(form.everything())  # lists, too, are made of names with parts, and of repeated ones
+        if selector is ...:
+            return values
+        if strict:
+            self.unclear = "value-of-another-type"
+        return ()
+
     def _known(self, found: Found) -> tuple[Any, ...]:
         self.unclear = self.unclear or found.unclear
         return found.values
-
-    def _once(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A field of a form; one that is repeated has several readings."""
-        if len(values) > 1:
-            self.unclear = "parameter-repeated"
-        return values
 
 
 def _steps(canonical: str) -> tuple[Step, ...] | None:

@@ -2,8 +2,11 @@
 
 They come in a JSON or form body, one or several in an array, as application/graphql, or in the query. Fields are those
 at the root, by their real names, with fragments followed; `@skip` and `@include` are not, for a variable may decide.
-What servers take in different ways is unclear: a request that names a stored operation, two places that both hold
-one, a document that does not parse.
+What servers take in different ways is unclear: a request that names a stored operation, with a document or without,
+two places that both hold one, a batch of which some entries ask for nothing, a document that does not parse.
+
+Any object with an `id` may name a stored operation: rules that ask for `graphql` should name the path of the GraphQL
+endpoint as well, or they are unknown of ordinary requests with an `id`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,23 +25,24 @@ from graphql import (
 
 from headgate.match.aliases import Name
 from headgate.match.documents import Document, Members
-from headgate.match.facts import effective_method
+from headgate.match.facts import WEBSOCKET, effective_method
 from headgate.match.found import Found
 from headgate.match.parameters import Parameters
 from headgate.model import Request
 
 MAX_LENGTH = 64 * 1024
 MAX_TOKENS = 3000
-"""Tokens of all documents of one request; it is parsed on the event loop."""
+"""Characters and tokens of all documents of one request; it is parsed on the event loop."""
 
 MAX_BATCH = 20
 
 QUERY, OPERATION_NAME = Name.of("query"), Name.of("operationName")
-STORED = tuple(map(Name.of, ("documentId", "doc_id", "queryId", "extensions", "operationName")))
-"""Members by which a request names an operation that the server knows."""
+_STORED = "id documentId doc_id operationId queryId hash sha256Hash queryHash documentHash persistedQuery"
+STORED = tuple(map(Name.of, _STORED.split()))
+"""Members by which a request names an operation that the server knows, even beside a document."""
 
-STORED_ALONE = frozenset(("id", "variables", "operationName", "extensions"))
-"""A body with `id` and nothing but these names a stored operation; with others it is any object that has an id."""
+ASKING = (QUERY, OPERATION_NAME, Name.of("extensions"), *STORED)
+"""Members that make it a GraphQL request."""
 
 
 class Operation(NamedTuple):
@@ -66,38 +70,51 @@ def operations(request: Request, query: Parameters, body: Document) -> Operation
 
 
 def _operations(request: Request, query: Parameters, body: Document) -> Iterator[Operation]:
-    if effective_method(request) == "WEBSOCKET":
-        if any("graphql" in value.lower() for value in request.values("sec-websocket-protocol")):
-            raise _UnclearError("graphql-in-messages")
-        return
+    protocols = request.values("sec-websocket-protocol") if effective_method(request) == WEBSOCKET else []
+    if any("graphql" in protocol.lower() for protocol in protocols):
+        raise _UnclearError("graphql-in-messages")
     if body.unclear:
         raise _UnclearError(body.unclear)
-    asking = [parcel for parcel in _parcels(body) if _asks(parcel)]
+    asking = _asking(body)
     if _asks(query):
         if asking:
             raise _UnclearError("graphql-in-query-and-body")
         asking = [query]
-    for parcel in asking:
-        document = _parsed(_text(parcel, QUERY), MAX_TOKENS // len(asking))
-        yield from _selected(document, _text(parcel, OPERATION_NAME))
+    texts = [_document(parcel) for parcel in asking]
+    if sum(map(len, texts)) > MAX_LENGTH:
+        raise _UnclearError("graphql-too-large")
+    for parcel, text in zip(asking, texts, strict=True):
+        yield from _selected(_parsed(text, MAX_TOKENS // len(asking)), _text(parcel, OPERATION_NAME))
 
 
-def _parcels(body: Document) -> list[Any]:
-    """What may hold an operation each."""
+def _asking(body: Document) -> list[Any]:
+    """What asks for operations, each by itself: the body or, if one of them does, every entry of a batch."""
     if not isinstance(body.value, list):
-        return [body.value]
+        return [body.value] if _asks(body.value) else []
     if len(body.value) > MAX_BATCH and any(isinstance(item, Members) for item in body.value):
         raise _UnclearError("graphql-batch-too-large")
-    return body.value[:MAX_BATCH]
+    asking = [item for item in body.value[:MAX_BATCH] if _asks(item)]
+    if asking and len(asking) < len(body.value):
+        raise _UnclearError("graphql-batch-of-other-entries")
+    return asking
 
 
 def _asks(parcel: object) -> bool:
     """Whether there is a GraphQL document, or the name of a stored one."""
-    if not isinstance(parcel, Members | Parameters):
-        return False
-    if any(found.unclear or found.values not in ((), (None,)) for found in map(parcel.find, (QUERY, *STORED))):
-        return True
-    return isinstance(parcel, Members) and "id" in parcel and parcel.keys() <= STORED_ALONE
+    return isinstance(parcel, Members | Parameters) and any(_given(parcel, name) for name in ASKING)
+
+
+def _given(parcel: Members | Parameters, name: Name) -> bool:
+    """Whether a member may be there; one that is null is not."""
+    found = parcel.find(name)
+    return bool(found.unclear) or found.values not in ((), (None,))
+
+
+def _document(parcel: Any) -> str:
+    text = _text(parcel, QUERY)
+    if not text or any(_given(parcel, name) for name in STORED):
+        raise _UnclearError("graphql-stored-operation")
+    return text
 
 
 def _text(parcel: Any, name: Name) -> str:
@@ -112,10 +129,6 @@ def _text(parcel: Any, name: Name) -> str:
 
 
 def _parsed(text: str, tokens: int) -> DocumentNode:
-    if not text:
-        raise _UnclearError("graphql-stored-operation")
-    if len(text) > MAX_LENGTH:
-        raise _UnclearError("graphql-too-large")
     try:
         return parse(text, no_location=True, max_tokens=tokens)
     except (GraphQLError, RecursionError):

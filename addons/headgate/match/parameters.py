@@ -83,12 +83,11 @@ class Parameters:
 
     def _take(self, pair: str) -> str | None:
         spelled, _, value = pair.partition("=")
-        keys, name, text = self._keys(spelled), _decoded(spelled), _decoded(value)
-        if keys is None or name is None:
+        name, text = _decoded(spelled), _decoded(value)
+        if name is None or (keys := self._keys(name)) is None:
             return "parameter-name-unreadable"
-        doubtful = keys if text is None else [key for key in keys if self._spelled.get(key, name) != name]
+        doubtful = [key for key in keys if self._spelled.setdefault(key, name) != name or text is None]
         self._doubtful.update(doubtful)
-        self._spelled |= {key: name for key in keys if key not in self._spelled}
         if text is not None and not doubtful:
             self._values.setdefault(name, []).append(text)
         return None
@@ -96,16 +95,15 @@ class Parameters:
     def _doubt(self, pair: str) -> str | None:
         """Every name that somebody could find in a pair with `;`."""
         for piece in (*pair.split(";"), pair):
-            keys = self._keys(piece.partition("=")[0])
-            if keys is None:
+            name = _decoded(piece.partition("=")[0])
+            if name is None or (keys := self._keys(name)) is None:
                 return "parameter-name-unreadable"
             self._doubtful.update(keys)
         return None
 
-    def _keys(self, spelled: str) -> tuple[str, ...] | None:
+    def _keys(self, name: str) -> tuple[str, ...] | None:
         """The keys of a name that is there; what its parts say of other names is noted."""
-        name = _decoded(spelled)
-        if name is None or len(name) > MAX_NAME or name.count("[") + name.count(".") > MAX_PARTS:
+        if len(name) > MAX_NAME or name.count("[") + name.count(".") > MAX_PARTS:
             return None
         keys = parameter_keys(name)
         for key in keys:

@@ -34,6 +34,10 @@ from headgate.model import Kind
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*\Z")
 
 
+LISTED = 20
+"""How many names a message lists."""
+
+
 def _method(text: str) -> str:
     if text != "write" and (not _METHOD.match(text) or text == "WRITE"):
         raise ValueError(f"`{text[:20]}` is not a method; accepted: upper case such as `GET`, or `write`")
@@ -190,6 +194,15 @@ class MatchSpec(Section):
         """The variables that each of the paths has."""
         names = [frozenset(PathTemplate.parse(text).names) for text in self.path or ()]
         return frozenset.intersection(*names) if names else frozenset()
+
+    def unknown_targets(self, known: frozenset[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Every target that is named and not there, with what to say of it."""
+        for where, name in self.named_targets():
+            if name not in known:
+                listed = [f"`{target}`" for target in sorted(known)]
+                more = f", and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+                accepted = (", ".join(listed[:LISTED]) + more) or "none, for there are no targets"
+                yield where, f"`{name[:80]}` is not a target; accepted: {accepted}"
 
     def named_targets(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Every target that is named here or below `not:`, with where it stands, for checking that it exists."""

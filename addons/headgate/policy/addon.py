@@ -85,6 +85,7 @@ class Policy:
         if exchange.decision is None and not exchange.awaits_body:
             exchange.refusal = guard_error("not-judged")  # at its headers it was not even looked at
             return
+        facts = None
         if exchange.decision is None:
             facts = self._facts(exchange)
             exchange.decision = conclude(self._rules(exchange).policy, facts)
@@ -93,7 +94,7 @@ class Policy:
         if exchange.refusal is None:
             self._validate(exchange)
         if exchange.refusal is None:
-            self._limit(exchange, self._limits.spend)
+            self._limit(exchange, self._limits.spend, facts)
         if exchange.refusal is None:
             _shape(flow.request, exchange.decision, self._rules(exchange).policy.owned_headers)
             exchange.passed = True
@@ -119,12 +120,12 @@ class Policy:
             listed = [{"pointer": violation.pointer, "detail": violation.what} for violation in found]
             exchange.refusal = invalid(NOT_AS_DESCRIBED, (("errors", listed),))
 
-    def _limit(self, exchange: Exchange, take: Take) -> None:
+    def _limit(self, exchange: Exchange, take: Take, facts: Facts | None = None) -> None:
         """Refuse a request of which there have been too many; one to an observed target is only said to be one."""
         policy, decision = self._rules(exchange).policy, exchange.decision
         if not policy.limits or decision is None:
             return
-        dues = due(policy.limits, policy.limit_index, self._facts(exchange))
+        dues = due(policy.limits, policy.limit_index, facts or self._facts(exchange))
         if exchange.request and exchange.request.body is None:  # what a body will say is not known yet
             dues = [one for one in dues if not one[0].matcher.reads_body]
         if not dues:

@@ -195,10 +195,7 @@ def compile_limits(origins: Sequence[LimitOrigin], targets: frozenset[str]) -> t
 def _unknown_names(spec: LimitSpec, targets: frozenset[str]) -> list[tuple[tuple[str | int, ...], str]]:
     """Every name that refers to nothing."""
     found: list[tuple[tuple[str | int, ...], str]] = []
-    for where, name in spec.match.named_targets():
-        if name not in targets:
-            accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
-            found.append((("match", *where), f"`{name[:80]}` is not a target; accepted: {accepted}"))
+    found += [(("match", *where), what) for where, what in spec.match.unknown_targets(targets)]
     found += [(("when",), what) for _, what in spec.match.lacking_params(spec.when)]
     params = spec.match.path_params()
     for place, name in enumerate(spec.key):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
-from headgate.bundled import located
+from headgate.bundled import Files
 from headgate.errors import InvalidRules
 from headgate.match import MatchSpec, Names, Section, Text, When, compile_match, listed
 from headgate.model import Effect, RuleRef, Target
@@ -115,8 +115,8 @@ class Origin(NamedTuple):
     line_of: Callable[[Location], int] = lambda _: 0
 
 
-def compile_targets(file: TargetsFile, folder: Path = Path()) -> Targets:
-    """`folder` is where the file stands, and whatever it names."""
+def compile_targets(file: TargetsFile, files: Files | None = None) -> Targets:
+    """`files` are those that it may name; None: those of the current folder."""
     problems: Problems = []
     by_entry: dict[Entry, Target] = {}
     by_host: dict[str, set[Target]] = defaultdict(set)
@@ -134,20 +134,19 @@ def compile_targets(file: TargetsFile, folder: Path = Path()) -> Targets:
                 message = f"`{text}` is also a host of target `{other.name}`; accepted: each host at one target"
                 problems.append((("targets", at, "hosts", place), message))
             by_host[entry[0]].add(target)
-    described = _descriptions(file, folder, problems)
+    described = _descriptions(file, files or Files(Path()), problems)
     if problems:
         raise InvalidRules(problems)
     owners = {host: frozenset(targets) for host, targets in by_host.items()}
-    files = dict.fromkeys(located(folder, spec.openapi.file) for spec in file.targets if spec.openapi)
-    return Targets(by_entry, owners, file.unknown == "allow", file.isolate_environments, described, tuple(files))
+    return Targets(by_entry, owners, file.unknown == "allow", file.isolate_environments, described)
 
 
-def _descriptions(file: TargetsFile, folder: Path, problems: Problems) -> dict[str, Described]:
+def _descriptions(file: TargetsFile, files: Files, problems: Problems) -> dict[str, Described]:
     found: dict[str, Described] = {}
     for at, spec in enumerate(file.targets):
         if spec.openapi:
             try:
-                found[spec.name] = Described(load_description(spec.openapi, folder), spec.openapi.mode == "enforce")
+                found[spec.name] = Described(load_description(spec.openapi, files), spec.openapi.mode == "enforce")
             except ValueError as error:
                 problems.append((("targets", at, "openapi"), str(error)))
     return found
@@ -171,7 +170,7 @@ def compile_policy(
     try:
         compiled = compile_limits([LimitOrigin(limit, file, line) for limit, file, line, _ in limits], targets)
     except InvalidRules as error:
-        problems += [(("limits", *where), message) for where, message in error.problems]
+        problems += error.problems
     known = [frozenset(origin.rule.id for origin in part) for part in (rules, limits)]
     cases, wrong = compile_tests([(test, file, line) for test, file, line, _ in tests], *known)
     if problems or wrong:
@@ -190,10 +189,7 @@ def _duplicates(part: str, origins: Sequence[Origin]) -> Iterator[tuple[Location
 
 def _unknown_names(rule: RuleSpec, targets: frozenset[str]) -> Iterator[tuple[Location, str]]:
     """Every name in a rule that refers to nothing."""
-    for where, name in rule.match.named_targets():
-        if name not in targets:
-            accepted = ", ".join(f"`{target}`" for target in sorted(targets)) or "none, for there are no targets"
-            yield ("match", *where), f"`{name[:80]}` is not a target; accepted: {accepted}"
+    yield from ((("match", *where), what) for where, what in rule.match.unknown_targets(targets))
     yield from ((("when",), what) for _, what in rule.match.lacking_params(rule.when))
     params = rule.match.path_params()
     for header, text in (rule.set_headers or {}).items():

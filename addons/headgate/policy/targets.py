@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -41,7 +40,7 @@ class Described(NamedTuple):
 class Targets:
     """All targets, with the settings of targets.yaml that bear on every decision.
 
-    `described` are the descriptions of what targets accept, by their names, and `files` what those were read from.
+    `described` are the descriptions of what targets accept, by their names.
     """
 
     by_entry: Mapping[Entry, Target]
@@ -49,7 +48,6 @@ class Targets:
     allow_unknown: bool
     isolate_environments: bool
     described: Mapping[str, "Described"] = MappingProxyType({})
-    files: tuple[Path, ...] = ()
 
     def resolve(self, scheme: str, host: str, port: int) -> Target | None:
         """The target with the most specific host, `UNKNOWN` where that is allowed, or None: refuse.
@@ -75,7 +73,7 @@ class Targets:
         return False
 
     def misfits(self, target: Target | None, request: Request) -> tuple[Violation, ...]:
-        """What the description of the target does not accept; a request to upgrade is the GET that it is on the wire."""
+        """What the description of the target does not accept; a request to upgrade is a GET to it, as on the wire."""
         described = self.described.get(target.name) if target else None
         return described.description.check(request) if described else ()
 

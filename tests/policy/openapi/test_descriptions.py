@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.policy.openapi.samples import request
 
-from headgate.bundled import Unusable
+from headgate.bundled import Files, Unusable
 from headgate.match import Section
 from headgate.policy.openapi import InvalidDescription, OpenAPI, OpenAPISpec, compile_description, load_description
 from headgate.policy.openapi.yamltext import read_yaml
@@ -224,10 +224,10 @@ def test_a_description_is_read_from_the_bundles_folder(tmp_path: Path) -> None:
     (tmp_path / "openapi").mkdir()
     (tmp_path / "openapi" / "api.json").write_text(json.dumps(api()), encoding="utf-8")
     spec = OpenAPISpec(file="openapi/api.json", unknown_query="allow")
-    assert load_description(spec, tmp_path).check(request(path="/a", query="x=1")) == ()
+    assert load_description(spec, Files(tmp_path)).check(request(path="/a", query="x=1")) == ()
     for name in ("../api.json", "/etc/passwd", "openapi/none.json", "openapi"):
         with pytest.raises(Unusable):
-            load_description(OpenAPISpec(file=name), tmp_path)
+            load_description(OpenAPISpec(file=name), Files(tmp_path))
 
 
 WHOLE = json.dumps(read_yaml(PAYMENTS.read_text(encoding="utf-8")))

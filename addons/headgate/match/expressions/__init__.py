@@ -8,6 +8,8 @@ either side.
 What CEL has and this has not, so that no request can crash, stop or mislead it:
 
 - values of different types are never compared: `request.body.amount == 1000` is unknown of `"1000"` (see pieces.py)
+- a header with a comma in it is one value to some and a list to others (RFC 9110, section 5.3): where that makes a
+  difference, it is unknown
 - `matches` takes a written regex from `^` to `$`, in the syntax of RE2
 - one macro at a time; `filter` and `map` take lists of up to 100 items, all else up to 500
 - the times of `getHours()` and the like are in UTC, without a zone; a `time:` condition knows zones

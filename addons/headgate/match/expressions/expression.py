@@ -70,8 +70,16 @@ class Expression:
         self.reads_body = self._plan.reads_body
 
     def test(self, facts: Facts, path_params: Mapping[str, str]) -> Outcome:
+        """Unknown also where it depends on whether a header with a comma in it is one value or a list."""
+        outcome = self._says(Asked(facts, path_params))
+        if outcome.value is None or not self._plan.has_lists(facts):
+            return outcome
+        as_lists = self._says(Asked(facts, path_params, lists=True))
+        return outcome if as_lists.value is outcome.value else Outcome(None, unclear="header-may-be-a-list")
+
+    def _says(self, asked: Asked) -> Outcome:
         try:
-            values = self._plan.values(Asked(facts, path_params), Conversion(self._names, self._most))
+            values = self._plan.values(asked, Conversion(self._names, self._most))
         except Unclear as unclear:
             return Outcome(None, unclear=unclear.reason)
         try:

@@ -14,7 +14,7 @@ from headgate.match.expressions.reading import Use
 from headgate.match.expressions.values import PRESENT, WHOLE, Conversion, Tree, Unclear
 from headgate.match.facts import Facts
 from headgate.match.header_names import plain_name
-from headgate.match.headers import CREDENTIALS, NEVER_SEEN
+from headgate.match.headers import CREDENTIALS, MAX_MEMBERS, NEVER_SEEN, members_of
 
 
 class _Absent:
@@ -23,12 +23,18 @@ class _Absent:
 
 ABSENT = _Absent()
 
+SINGLE = frozenset(("user-agent", "referer", "date", "last-modified", "expires", "content-type", "content-disposition"))
+"""Headers that are no lists, though their values may hold commas (RFC 9110, section 5.5)."""
+
+HEADERS = ("request", "headers")
+
 
 class Asked(NamedTuple):
-    """What is known of one request, and of its path for one rule."""
+    """What is known of one request, and of its path for one rule; `lists`: a header with a comma in it is a list."""
 
     facts: Facts
     path_params: Mapping[str, str]
+    lists: bool = False
 
 
 Source = Callable[[Asked, Conversion, Tree | str], Any]
@@ -85,13 +91,20 @@ def _headers(asked: Asked, to: Conversion, used: Tree | str) -> Any:
     for name, value in asked.facts.request.headers:
         plain = plain_name(name.encode(errors="replace"))
         if plain not in CREDENTIALS and plain != b"forwarded" and not plain.startswith(NEVER_SEEN):
-            by_name.setdefault(name, []).append(value)
+            values = by_name.setdefault(name, [])
+            values += members_of(value) if asked.lists and _may_be_list(name, value) else (value,)
             spelled.setdefault(plain, set()).add(name)
     if isinstance(used, str):
         used = dict.fromkeys(by_name, WHOLE)
     if any(spelled.get(plain_name(name.encode()), {name}) != {name} for name in used):
         raise Unclear("header-in-another-spelling")
+    if asked.lists and any(len(by_name.get(name, ())) > MAX_MEMBERS for name in used):
+        raise Unclear("header-list-too-long")
     return {name: to.members(by_name[name], inner) for name, inner in used.items() if name in by_name}
+
+
+def _may_be_list(name: str, value: str) -> bool:
+    return "," in value and name not in SINGLE
 
 
 def _body(asked: Asked, to: Conversion, used: Tree | str) -> Any:
@@ -138,7 +151,7 @@ SOURCES: Mapping[Path, Source] = {
     ("request", "path"): _path,
     ("request", "segments"): lambda asked, to, used: to.members(asked.facts.segments, used),
     ("request", "query"): _query,
-    ("request", "headers"): _headers,
+    HEADERS: _headers,
     ("request", "body"): _body,
     ("request", "size"): _size,
     **{("target", name): _attribute("target", name) for name in ("name", "environment", "tags")},
@@ -157,7 +170,16 @@ class Plan:
         self._steps: list[tuple[Path, Source, Tree | str]] = []
         for anchor, rests in _by_anchor(uses).items():
             self._steps.append((anchor, SOURCES[anchor], _tree(rests)))
+        headers = [path[2:3] for path, use in uses.items() if path[:2] == HEADERS and use is Use.WHOLE]
+        self._headers = frozenset(headers)  # empty: all of them
         self.reads_body = any(anchor in OF_BODY for anchor, _, _ in self._steps)
+
+    def has_lists(self, facts: Facts) -> bool:
+        """Whether a header whose values are used may be a list to some."""
+        return bool(self._headers) and any(
+            _may_be_list(name, value) and not self._headers.isdisjoint(((), (name,)))
+            for name, value in facts.request.headers
+        )
 
     def values(self, asked: Asked, to: Conversion) -> dict[str, Any]:
         """By variable; what is absent is left out. `Unclear` where one of them is."""

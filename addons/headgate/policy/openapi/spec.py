@@ -1,11 +1,10 @@
 """What a person writes under `openapi:` of a target, and the description that it names."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from headgate.bundled import contents
+from headgate.bundled import Files
 from headgate.match import Section, Text
 from headgate.policy.openapi.description import Description, compile_description
 
@@ -28,7 +27,7 @@ OpenAPI = Annotated[OpenAPISpec, BeforeValidator(spelled_out, json_schema_input_
 """The type of the key `openapi` in a section of the rules."""
 
 
-def load_description(spec: OpenAPISpec, folder: Path) -> Description:
+def load_description(spec: OpenAPISpec, files: Files) -> Description:
     """The description that a target names; `headgate.bundled.Unusable` or InvalidDescription, both ValueError."""
-    data = contents(folder, spec.file)
+    data = files.contents(spec.file)
     return compile_description(data, spec.file, unknown_query=spec.unknown_query, unknown_members=spec.unknown_members)
