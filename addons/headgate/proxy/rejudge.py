@@ -24,7 +24,7 @@ INTERVAL = 30.0
 LOOKS = 10
 """How often in one interval it is looked for exchanges that are due, so that not all come at once."""
 
-PATIENCE = 3
+PATIENCE = 3.0
 """Intervals after which an exchange that has not been judged again is not believed any more."""
 
 AT_ONCE = 100
@@ -46,7 +46,7 @@ class Rejudge:
         interval: float = INTERVAL,
     ) -> None:
         self._held, self._again, self._close, self._clock = held, again, close, clock
-        self.interval = interval
+        self.interval, self.patience = interval, PATIENCE
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -72,7 +72,7 @@ class Rejudge:
     def overdue(self, held: Held) -> bool:
         """Whether nobody has judged a WebSocket again for so long that its verdict does not count any more."""
         since = held.judged_at or (held.socket.opened if held.socket else 0.0)
-        return self._clock() - since > self.interval * PATIENCE
+        return self._clock() - since > self.interval * self.patience
 
     def _judge(self, held: Held) -> None:
         try:
