@@ -340,7 +340,7 @@ def test_a_refused_folder_that_somebody_activates_is_at_peace(rules: Path, state
 
     async def scenario(changes: list[Bundle]) -> None:
         write(rules, "1.1.0", rule("two"))
-        await until(lambda: found.problem)
+        await until(lambda: found.problem and "refused 1.1.0" in history(state))  # it is recorded in a thread
         by_command(state, rules, unpin=True)
         await until(lambda: changes)
         assert found.problem is None
