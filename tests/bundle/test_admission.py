@@ -513,7 +513,7 @@ def test_an_unsigned_version_is_followed_by_nobody_who_requires_a_key(rules: Pat
 
     async def scenario(changes: list[Bundle]) -> None:
         by_command(state, new)
-        await until(lambda: found.problem)
+        await until(lambda: found.problem and "refused 1.1.0" in history(state))  # it is recorded in a thread
         assert (ids(found.current), changes) == (["one"], [])
         put_signature(new)
         by_command(state, new)
