@@ -1,5 +1,6 @@
 """What the names, operators and literals of an expression stand for, and of which types they are."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -52,7 +53,7 @@ class Checked:
     copies: bool = False
 
 
-class Reader:
+class Reader(ABC):
     """`scope` holds the variable of the macro that is being read; there is one macro at most."""
 
     def __init__(self, widen: bool) -> None:
@@ -206,8 +207,9 @@ class Reader:
         code = ", ".join(f"{key.code}: {value.code}" for key, value in zip(keys, made, strict=True))
         return Piece(f"{{{code}}}", Type("map", types.pop() if len(types) == 1 else ANY))
 
+    @abstractmethod
     def call(self, node: Call) -> Piece:
-        raise NotImplementedError
+        """A function, a macro or a method."""
 
 
 def accepted(name: str, known: Iterable[str], prefix: str = "") -> str:
