@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 ADDONS = TESTS.parent / "addons"
 
 VALUES = {"errors", "model"}
-SHARED = VALUES | {"match", "schema", "followed", "bundled"}
+SHARED = VALUES | {"match", "schema", "followed", "bundled", "secret"}
 GUARDRAILS = {"identity", "policy", "approval", "masking", "capture", "audit"}
 COMPOSED = SHARED | GUARDRAILS | {"bundle"}
 
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schema": {"errors"},
     "followed": {"errors"},
     "bundled": set(),
+    "secret": {"errors"},
     **dict.fromkeys(GUARDRAILS, SHARED),
     "bundle": SHARED,
     "proxy": COMPOSED | {"replay", "admin"},

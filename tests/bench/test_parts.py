@@ -16,7 +16,8 @@ from headgate.identity.credentials import Shown
 from headgate.identity.memory import Memory, Verified
 from headgate.identity.presets import BEARER
 from headgate.identity.reasons import Reason, Rejected
-from headgate.masking.detect import Detector
+from headgate.masking.detection.detector import Detector
+from headgate.masking.entities import DEFAULT
 from headgate.masking.formats.jsontext import mask_json
 from headgate.model import Effect
 from headgate.policy import engine
@@ -105,4 +106,10 @@ def test_stock_presidio_finds_the_same_as_the_chain() -> None:
     assert detection.differences(engine_of_stock, text) == 0
     found = {span.entity for leaf in detection.found_by_stock(engine_of_stock, text) for span in leaf}
     assert found == set(ENTITIES)
+    assert detection.differences(engine_of_stock, text, DEFAULT) == 0
     assert mask_json(text, detection.PLAN, Detector(detection.PLAN)).counts
+
+
+def test_what_a_kilobyte_costs_in_a_large_document_is_told_as_a_ratio() -> None:
+    (figure,) = detection.growth(1, large=100_000)
+    assert (figure.unit, figure.name) == ("x", "masking a kB in a document of 100 kB")

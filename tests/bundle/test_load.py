@@ -275,3 +275,32 @@ def test_whatever_stands_in_a_file_there_is_a_bundle_or_a_report(text: str) -> N
     with TemporaryDirectory() as folder, suppress(BundleError):
         rules = write(Path(folder) / "rules", {"policy.yaml": text.encode("utf-8", "replace")})
         assert isinstance(load_bundle(rules), Bundle)
+
+
+RECOGNIZERS = """recognizers:
+  - name: badge
+    type: custom
+    supported_entity: BADGE_NUMBER
+    patterns: [{name: badge, regex: "\\\\bB-[0-9]{6}\\\\b", score: 0.8}]
+"""
+
+
+def test_custom_recognizers_are_part_of_the_bundle(tmp_path: Path) -> None:
+    masks = "masks: [{id: badges, match: {}, detect: [BADGE_NUMBER]}]\nrecognizers: recognizers.yaml\n"
+    folder = write(tmp_path / "rules", {"masking.yaml": masks, "recognizers.yaml": RECOGNIZERS})
+    bundle = load_bundle(folder)
+    assert bundle.contents["recognizers.yaml"] == RECOGNIZERS.encode()
+    (folder / "recognizers.yaml").write_text(RECOGNIZERS.replace("{6}", "{7}"))
+    assert load_bundle(folder).sha256 != bundle.sha256
+
+
+def test_a_file_of_recognizers_that_nobody_names_is_told(tmp_path: Path) -> None:
+    (told,) = report(write(tmp_path / "rules", {"recognizers.yaml": RECOGNIZERS}))
+    assert told.startswith("rules/recognizers.yaml: this is not a file of a bundle")
+
+
+def test_problems_of_recognizers_name_their_place(tmp_path: Path) -> None:
+    masks = "masks: [{id: badges, match: {}, detect: [BADGE_NUMBER]}]\nrecognizers: recognizers.yaml\n"
+    broken = RECOGNIZERS.replace("0.8", "8")
+    told = report(write(tmp_path / "rules", {"masking.yaml": masks, "recognizers.yaml": broken}))
+    assert any("`recognizers.yaml`: line 5, column" in line for line in told)

@@ -183,6 +183,23 @@ def test_a_response_is_refused_while_the_writer_fails_and_the_record_says_so(flo
     assert (hand.records[0].status, hand.records[0].refusal, hand.records[0].response) == (503, judged.refusal, None)
 
 
+@pytest.mark.parametrize(("on_error", "refused"), [("refuse", True), ("continue", False)])
+@pytest.mark.parametrize("mode", ["masked", "off"])
+def test_a_response_does_not_begin_to_flow_while_the_writer_fails(on_error, refused, mode, flow, exchange):
+    hand, judged = Hand(**FAILING), exchange()
+    capture(flow, judged, hand, on_error=on_error, mode=mode).keep(flow)
+    assert (judged.refusal is not None, hand.records) == (refused and mode != "off", [])
+    well = exchange()
+    capture(flow, well, Hand(**NEARLY_FULL)).keep(flow)
+    assert well.refusal is None
+
+
+def test_what_is_not_on_the_flow_counts_to_its_size(flow, exchange):
+    hand = Hand()
+    capture(flow, exchange(), hand).closed(flow, 0, 1000)
+    assert hand.records[0].response.size == len(flow.response.raw_content) + 1000
+
+
 def test_a_response_that_came_while_the_queue_was_nearly_full_still_goes_out(flow, exchange):
     judged = exchange()
     capture(flow, judged, Hand(**NEARLY_FULL)).response(flow)

@@ -227,9 +227,10 @@ class Proxy:
 
     def settle(self) -> None:
         """Wait until the guard has forgotten every flow and connection and its record is written (scripts/peek.py)."""
+        before = len(self.output.lines)  # an earlier connection may have had the same port
         with self.connect() as connection:
             port = connection.getsockname()[1]
-        self.output.wait_for(rf"peek: {port} has gone, nothing held, written: True\.")
+        self.output.wait_for(rf"peek: {port} has gone, nothing held, written: True\.", after=before)
 
     def finish(self) -> None:
         """End it, and see that nothing is left in memory and no secret anywhere."""

@@ -152,7 +152,6 @@ def test_a_broken_answer_is_not_quoted(proxy: Proxy, upstream: Upstream, what: s
 
 UNMASKABLE: dict[str, Reply] = {
     "json that is none": Reply(b'{"ssn": "c4n4ry'),
-    "a member twice": Reply(b'{"ssn": "c4n4ry", "ssn": "c4n4ry"}'),
     "no type": Reply(SECRET, headers={}),
     "a type nobody reads": Reply(SECRET, headers={"Content-Type": "application/octet-stream"}),
     "an image": Reply(SECRET, headers={"Content-Type": "image/png"}),
@@ -183,6 +182,9 @@ ELSEWHERE: dict[str, Reply] = {
     "a location": Reply(status=302, headers={"Location": f"/login?mail={EMAIL}", "Content-Type": "application/json"}),
     "a header": Reply(headers={"X-Note": f"mail {EMAIL}", "Content-Type": "application/json"}),
     "an error": Reply(CUSTOMER, status=500),
+    "a member twice": Reply(b'{"ssn": "c4n4ry", "\\u0073sn": "c4n4ry"}'),
+    "a form": Reply(f"mail={EMAIL}&ssn=c4n4ry".encode(), headers={"Content-Type": "application/x-www-form-urlencoded"}),
+    "xml": Reply(f"<a ssn='c4n4ry'>{EMAIL}</a>".encode(), headers={"Content-Type": "application/xml"}),
     "after the answer": Reply(raw=ok(JSON, b"Content-Length: 2", body=b"{}" + SECRET)),
     "a body where none may be": Reply(raw=b"HTTP/1.1 204 No Content\r\n\r\n" + SECRET),
 }
@@ -242,11 +244,16 @@ def workers(proxy: Proxy) -> list[int]:
     return [pid for pid in map(int, listed) if b"headgate.masking.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+LARGE = Reply(b'{"filler": [%s], "customer": %s}' % (b", ".join([b'"kept"'] * 2000), CUSTOMER))
+"""A small answer is masked in the proxy's own process, this one is not."""
+
+
 def test_an_answer_whose_masker_dies_is_withheld_and_the_next_one_served(proxy: Proxy, upstream: Upstream) -> None:
+    upstream.replies["/large"] = LARGE
     for pid in workers(proxy):
         os.kill(pid, signal.SIGSTOP)
     connection = proxy.connect()
-    connection.sendall(proxy.written("GET", "/customers/7"))
+    connection.sendall(proxy.written("GET", "/large"))
     assert upstream.arrived.wait(10)
     for pid in workers(proxy):
         os.kill(pid, signal.SIGKILL)
@@ -254,14 +261,14 @@ def test_an_answer_whose_masker_dies_is_withheld_and_the_next_one_served(proxy: 
     connection.close()
     assert SECRET not in answer.body
     assert (answer.status, json.loads(answer.body).get("reason")) in ((502, "masking-worker-failed"), (200, None))
-    assert CANARY not in proxy.warm().get("/customers/7").text
+    assert CANARY not in proxy.warm("/large").get("/large").text
 
 
-def test_an_answer_whose_masker_hangs_is_withheld(proxy: Proxy) -> None:
-    stopped = workers(proxy)
-    for pid in stopped:
+def test_an_answer_whose_masker_hangs_is_withheld(proxy: Proxy, upstream: Upstream) -> None:
+    upstream.replies["/large"] = LARGE
+    for pid in workers(proxy):
         os.kill(pid, signal.SIGSTOP)
-    response = proxy.get("/customers/7")
+    response = proxy.get("/large")
     assert (response.status_code, response.json()["reason"]) == (502, "masking-too-slow")
     assert CANARY not in response.text
-    proxy.warm()
+    proxy.warm("/large")

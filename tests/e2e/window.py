@@ -21,13 +21,16 @@ class Window:
         self.url = f"http://127.0.0.1:{port}"
 
     def call(self, method: str, path: str, **keywords: Any) -> httpx.Response:
+        with self._client() as client:
+            return client.request(method, path, **keywords)
+
+    def _client(self) -> httpx.Client:
         headers = {
             "Authorization": f"Bearer {PASSWORD}",
             "X-XSRFToken": "x" * 32,
             "Cookie": f"_mitmproxy_xsrf={'x' * 32}; _xsrf={'x' * 32}",
         }
-        with httpx.Client(trust_env=False, verify=False, timeout=20) as client:  # noqa: S501 - plain HTTP
-            return client.request(method, self.url + path, headers=headers, **keywords)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, verify=False, timeout=20)  # noqa: S501 - plain HTTP
 
     def get(self, path: str) -> httpx.Response:
         return self.call("GET", path)
@@ -43,16 +46,14 @@ class Window:
 
     def everything(self) -> bytes:
         """All that can be read: lists, events, state, and of each flow its messages, as they are and prettified."""
-        lists = ("/flows", "/flows.json", "/flows/dump", "/events", "/state", "/options", "/commands")
-        parts = [self.get(path).content for path in lists]
+        paths = ["/flows", "/flows.json", "/flows/dump", "/events", "/state", "/options", "/commands"]
         for flow in self.flows():
-            for body in BODIES:
-                if flow.get(body):
-                    parts.append(self.get(f"/flows/{flow['id']}/{body}/content.data").content)
-                    parts.append(self.get(f"/flows/{flow['id']}/{body}/content/Auto.json").content)
+            bodies = [f"/flows/{flow['id']}/{body}" for body in BODIES if flow.get(body)]
+            paths += [f"{body}/{content}" for body in bodies for content in ("content.data", "content/Auto.json")]
             if flow.get("websocket"):
-                parts.append(self.get(f"/flows/{flow['id']}/messages/content/Auto.json").content)
-        return b"\n".join(parts)
+                paths.append(f"/flows/{flow['id']}/messages/content/Auto.json")
+        with self._client() as client:
+            return b"\n".join([client.get(path).content for path in paths])
 
     def updates_while(self, act: Callable[[], object], until: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """What the page is told while `act` runs, and after it until a message for which `until` holds."""

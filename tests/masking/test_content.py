@@ -1,4 +1,4 @@
-"""What becomes of a body: cases/masking.yaml, with the real detector."""
+"""What becomes of a body: cases/masking.yaml and cases/masking-formats.yaml, with the real detector."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from headgate.masking.content import mask_body, media_type, readable
-from headgate.masking.detect import Detector
+from headgate.masking.detection.detector import Detector
 from headgate.masking.plan import CannotMask, Plan, detect_nothing
 
-CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "masking.yaml").read_text())
+TABLES = ("masking.yaml", "masking-formats.yaml")
+CASES = [case for name in TABLES for case in yaml.safe_load((Path(__file__).parents[1] / "cases" / name).read_text())]
 
 
 def _body(case: dict[str, Any]) -> bytes:
@@ -20,7 +21,11 @@ def _body(case: dict[str, Any]) -> bytes:
     if "repeat" in case:
         before, times, after = [*case["repeat"], "", ""][:3]
         return f"{before * times}{after * times}".encode()
-    return str(case["body"]).encode()
+    return _written(case, case["body"])
+
+
+def _written(case: dict[str, Any], text: str) -> bytes:
+    return (text.replace("\n", "\r\n") if case.get("crlf") else text).encode()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["note"])
@@ -37,7 +42,7 @@ def test_a_body_is_masked_as_the_table_says(case: dict[str, Any], plan_of: Calla
         assert masked.body is None
         assert not masked.counts
     else:
-        expected = bytes.fromhex(case["expect_hex"]) if "expect_hex" in case else case["expect"].encode()
+        expected = bytes.fromhex(case["expect_hex"]) if "expect_hex" in case else _written(case, case["expect"])
         assert masked.body == expected
 
 
@@ -70,10 +75,33 @@ def test_a_plan_without_body_fields_does_not_read_the_body(plan_of: Callable[...
     assert mask_body(plan_of(fields=["header:X-A"]), (), b"\xff", detect_nothing).body is None
 
 
-def test_types_with_an_escape_grammar_are_not_read_as_text() -> None:
-    for name in ("text/html", "text/xml", "application/xml", "text/event-stream", "text/calendar", "text/javascript"):
+def test_types_with_an_escape_grammar_of_their_own_are_not_read_as_text() -> None:
+    for name in (
+        "text/css",
+        "text/event-stream",
+        "text/javascript",
+        "text/rtf",
+        "message/rfc822",
+        "multipart/byteranges",
+    ):
         assert not readable(name)
 
 
 def test_a_media_type_is_read_in_any_case() -> None:
-    assert media_type('Text/Plain;Charset="UTF-8"') == ("text/plain", "utf-8")
+    assert media_type('Text/Plain;Charset="UTF-8"')[:2] == ("text/plain", "utf-8")
+
+
+def test_parameters_reach_the_format_as_they_were_written() -> None:
+    kind = media_type('multipart/Mixed; Boundary="a\\B c"; HEADER=Absent')
+    assert (kind.name, kind.boundary, kind.header) == ("multipart/mixed", "aB c", "absent")
+
+
+def test_a_parameter_that_is_given_twice_is_not_read() -> None:
+    for name in ("boundary", "charset", "header"):
+        with pytest.raises(CannotMask, match="content-type-unreadable"):
+            media_type(f"text/csv; {name}=a; {name.upper()}=b")
+
+
+def test_a_parameter_in_the_long_form_that_few_read_is_not_read() -> None:
+    with pytest.raises(CannotMask, match="content-type-unreadable"):
+        media_type("multipart/mixed; boundary=a; boundary*=utf-8''b")

@@ -14,6 +14,7 @@ from mitmproxy.test import tflow
 from headgate.bundled import Files
 from headgate.masking.addon import INLINE, MOST_COUNTS, Masking
 from headgate.masking.rules import MaskingFile, MaskingRules, compile_masking
+from headgate.masking.tokens import token
 from headgate.masking.workers import Workers
 from headgate.model import (
     BundleRef,
@@ -32,6 +33,7 @@ from headgate.model import (
 BUNDLE = BundleRef("demo", "1.0.0", "ab" * 32)
 ANA = Principal("ana", Kind.HUMAN, "corp", groups=frozenset({"support"}))
 CUSTOMERS = Target("customers", "prod")
+KEY = b"0123456789abcdef"
 DETECT = {"detect": ["EMAIL_ADDRESS"]}
 FIELDS = {"fields": ["$..ssn"]}
 PLACEHOLDER = http.Response.make(503, b"wait")
@@ -74,9 +76,18 @@ class Case:
         return self
 
     async def masked(self, workers: Workers, hook: str = "response") -> "Case":
-        addon = Masking({self.flow.id: self.exchange}, lambda _: self.rules, workers)
+        addon = Masking({self.flow.id: self.exchange}, lambda _: self.rules, workers, lambda _: KEY)
         await getattr(addon, hook)(self.flow)
         assert self.exchange.masked
+        return self
+
+    async def sent(self, workers: Workers) -> "Case":
+        """After the way in: the request as it goes upstream."""
+        pending = Masking({self.flow.id: self.exchange}, lambda _: self.rules, workers, lambda _: KEY).request(
+            self.flow
+        )
+        if pending is not None:
+            await pending
         return self
 
 
@@ -97,7 +108,7 @@ def run_alone() -> Callable[..., Case]:
     return lambda case, hook="response": asyncio.run(case.masked(Workers(), hook))
 
 
-@pytest.mark.parametrize(("started", "masked"), [(1_900.0, b'{"ssn": 1}'), (1_901.0, b'{"ssn": "[REDACTED]"}')])
+@pytest.mark.parametrize(("started", "masked"), [(1_900.0, b'{"ssn": 1}'), (1_901.0, b'{"ssn": null}')])
 def test_a_session_is_as_old_as_it_was_when_the_request_came(
     started: float, masked: bytes, run_alone: Callable[..., Case]
 ) -> None:
@@ -112,9 +123,9 @@ def test_the_caller_gets_the_masked_response(run: Callable[..., Case]) -> None:
     case = run(Case(DETECT, FIELDS, body=b'{"to": "ana@example.com", "ssn": 1}', ETag="x"))
     response = case.response
     assert response is case.upstream
-    assert response.content == b'{"to": "[EMAIL_ADDRESS]", "ssn": "[REDACTED]"}'
+    assert response.content == b'{"to": "[EMAIL_ADDRESS]", "ssn": null}'
     assert response.headers["content-length"] == str(len(response.content))
-    assert response.headers["cache-control"] == "private, no-store"
+    assert "cache-control" not in response.headers
     assert "etag" not in response.headers
     assert response.reason == "OK"
     assert case.exchange.refusal is None
@@ -142,7 +153,7 @@ def test_where_nothing_is_due_the_body_goes_on_untouched_without_a_worker(run_al
 
 
 def test_fields_of_small_bodies_are_masked_without_a_worker(run_alone: Callable[..., Case]) -> None:
-    assert run_alone(Case(FIELDS, body=b'{"ssn": 1}')).response.content == b'{"ssn": "[REDACTED]"}'
+    assert run_alone(Case(FIELDS, body=b'{"ssn": "1"}')).response.content == b'{"ssn": "[REDACTED]"}'
 
 
 @pytest.mark.parametrize("body", [b'"' + b"x" * INLINE + b'"', b"[" + b"[]," * 2000 + b"0]"])
@@ -164,7 +175,7 @@ def test_a_filter_is_not_evaluated_on_the_event_loop(run_alone: Callable[..., Ca
     [
         (Case(DETECT, body=b"{"), "invalid-json"),
         (Case(DETECT, body=b"x", **{"content-encoding": "gzip"}), "content-coding-damaged"),
-        (Case(DETECT, body=b"<p>", **{"content-type": "text/html"}), "content-type-not-maskable"),
+        (Case(DETECT, body=b"<p>", **{"content-type": "image/png"}), "content-type-not-maskable"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -322,3 +333,111 @@ def test_the_record_of_masks_has_an_end(run: Callable[..., Case]) -> None:
     case = run(Case(FIELDS, body=body))
     assert len(case.exchange.masks) == MOST_COUNTS
     assert b'"ssn": 1' not in case.raw_content
+
+
+# -- who is excepted ---------------------------------------------------------------------------------------------------
+
+EXCEPT_ANA = {"except": {"principal": {"id": "ana"}}}
+
+
+def test_who_is_excepted_gets_it_raw_and_nobody_else_sees_it(run_alone: Callable[..., Case]) -> None:
+    case = run_alone(Case({**FIELDS, **EXCEPT_ANA}, body=b'{"ssn": "536-90-4399"}', ETag="x"))
+    assert case.raw_content == b'{"ssn": "536-90-4399"}'
+    assert (case.response.headers["etag"], case.response.headers["cache-control"]) == ("x", "private, no-store")
+    assert case.exchange.record_body == b'{"ssn": "[REDACTED]"}'
+    assert case.exchange.record_headers is not None
+    assert b"ETag" not in dict(case.exchange.record_headers)
+    assert case.exchange.masks == ()
+
+
+def test_other_masks_hold_for_who_is_excepted_from_one(run_alone: Callable[..., Case]) -> None:
+    masks = {**FIELDS, **EXCEPT_ANA}, {"fields": ["$.name"]}
+    case = run_alone(Case(*masks, body=b'{"ssn": "536-90-4399", "name": "Ana"}'))
+    assert case.raw_content == b'{"ssn": "536-90-4399", "name": "[REDACTED]"}'
+    assert case.exchange.record_body == b'{"ssn": "[REDACTED]", "name": "[REDACTED]"}'
+
+
+def test_nothing_is_recorded_of_what_cannot_be_masked_for_the_record(run_alone: Callable[..., Case]) -> None:
+    case = run_alone(Case({**FIELDS, **EXCEPT_ANA}, body=b'{"ssn": ', **{"X-Note": "raw"}))
+    assert case.raw_content == b'{"ssn": '
+    assert (case.exchange.record_body, case.exchange.record_headers) == (b"", ())
+    assert case.exchange.refusal is None
+
+
+@pytest.mark.parametrize(("principal", "kept"), [({"id": "ana"}, False), ({"id": "ben"}, False), (None, True)])
+def test_no_cache_answers_for_callers_who_are_owed_different_masks(
+    run_alone: Callable[..., Case], principal: dict[str, str] | None, kept: bool
+) -> None:
+    match = {"match": {"principal": principal}} if principal else {}
+    case = run_alone(Case({**FIELDS, **match}, body=b"{}", **{"Cache-Control": "public"}))
+    assert case.response.headers["cache-control"] == ("public" if kept else "private, no-store")
+
+
+# -- what is sent upstream ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def send() -> Callable[..., Case]:
+    """The case after the way in, without any worker."""
+    return lambda case: asyncio.run(case.sent(Workers()))
+
+
+def _sending(*masks: dict[str, Any], body: bytes = b"{}", path: str = "/v1?ssn=1&x=2") -> Case:
+    case = Case(*masks, path=path)
+    case.flow.request.raw_content = body
+    case.flow.request.headers["content-type"] = "application/json"
+    case.flow.request.headers["authorization"] = "Bearer t"
+    return case
+
+
+def test_what_is_sent_is_masked_where_a_mask_says_so(send: Callable[..., Case]) -> None:
+    fields = ["$..ssn", "query:ssn", "header:X-Note"]
+    request = send(_sending({"fields": fields, "request": True}, body=b'{"ssn": "1", "n": 1.0}')).flow.request
+    assert request.path == "/v1?ssn=[REDACTED]&x=2"
+    assert request.raw_content == b'{"ssn": "[REDACTED]", "n": 1.0}'
+    assert request.headers["content-length"] == str(len(request.raw_content))
+    assert (request.headers["x-note"], request.headers["authorization"]) == ("[REDACTED]", "Bearer t")
+
+
+def test_elsewhere_it_goes_on_as_it_came(send: Callable[..., Case]) -> None:
+    case = _sending(FIELDS, body=b'{"ssn": "1"}')
+    assert send(case).flow.request.raw_content == b'{"ssn": "1"}'
+    assert case.flow.request.path == "/v1?ssn=1&x=2"
+
+
+def test_who_is_excepted_sends_masked_all_the_same(send: Callable[..., Case]) -> None:
+    case = send(_sending({**FIELDS, **EXCEPT_ANA, "request": True}, body=b'{"ssn": "1"}'))
+    assert case.flow.request.raw_content == b'{"ssn": "[REDACTED]"}'
+
+
+@pytest.mark.parametrize(
+    ("mask", "body", "reason"),
+    [(FIELDS, b"{", "invalid-json"), (DETECT, b"{}", "masking-not-running")],
+    ids=["unreadable", "no-worker"],
+)
+def test_what_cannot_be_masked_is_not_sent(
+    send: Callable[..., Case], mask: dict[str, Any], body: bytes, reason: str
+) -> None:
+    case = send(_sending({**mask, "request": True}, body=body))
+    assert case.reason == reason
+    assert case.exchange.refusal is not None
+    assert case.exchange.refusal.status == 502
+
+
+def test_a_response_to_be_masked_is_asked_for_whole_and_readable(send: Callable[..., Case]) -> None:
+    for masks, narrowed in (((FIELDS,), True), (({**FIELDS, **EXCEPT_ANA},), False), ((), False)):
+        case = _sending(*masks)
+        case.flow.request.method = "GET"
+        case.flow.request.headers["range"], case.flow.request.headers["accept-encoding"] = "bytes=1-", "br, dcb"
+        headers = send(case).flow.request.headers
+        assert (headers.get("range"), headers["accept-encoding"]) == (
+            (None, "br") if narrowed else ("bytes=1-", "br, dcb")
+        )
+
+
+def test_tokens_are_made_with_the_key_of_the_rules() -> None:
+    file = {"masks": [{"id": "a", "match": {}, **FIELDS, "as": {"default": "token"}}], "token_key": "env:KEY"}
+    case = Case(body=b'{"ssn": "536-90-4399", "n": 1}')
+    case.rules = compile_masking(MaskingFile.model_validate(file), Files(Path()), frozenset())
+    asyncio.run(case.masked(Workers()))
+    assert case.raw_content == b'{"ssn": "%s", "n": 1}' % token("536-90-4399", "field", KEY).encode()

@@ -10,14 +10,14 @@ SSN = Plan(paths=(("$..ssn", Operator.REDACT),))
 
 
 def masked(content: bytes, plan: Plan = SSN) -> bytes:
-    return masked_of(run(job_of(plan, content), detect_nothing), content)[0]
+    return masked_of(run(job_of(plan, content), lambda _: detect_nothing), content)[0]
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b'{"ssn": "1", "city": "Oslo"}', b'{"ssn": "[REDACTED]", "city": "Oslo"}'),
-        (b'[{"ssn": 1}]', b'[{"ssn": "[REDACTED]"}]'),
+        (b'[{"ssn": 1}]', b'[{"ssn": null}]'),
         (b'{"city": "Oslo"}', b'{"city": "Oslo"}'),
         (b"", b""),
         *((scalar, scalar) for scalar in (b'"hello"', b"42", b" -1.5", b"true", b"null")),

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.masking.operators import SEPARATORS, cuts, last4, replacement
-from headgate.masking.plan import Operator, Plan, Span, Wanted, merge
+from headgate.masking.plan import Operator, Plan, Profile, Span, Wanted, merge
 
 PLAN = Plan(
     detect=(
-        Wanted("A", 0.4, Operator.LAST4),
-        Wanted("B", 0.4, Operator.REDACT),
-        Wanted("C", 0.8, Operator.DROP),
-        Wanted("D", 0.4, Operator.LAST4),
+        Wanted("A", Operator.LAST4),
+        Wanted("B", Operator.REDACT),
+        Wanted("C", Operator.DROP, Profile.STOCK, 0.8),
+        Wanted("D", Operator.LAST4),
     )
 )
 spans = st.lists(
@@ -29,7 +29,7 @@ spans = st.lists(
 
 @given(spans)
 def test_cuts_cover_all_that_is_wanted_and_nothing_else(found: list[Span]) -> None:
-    wanted = {at for span in found if PLAN.operator(span.entity, span.score) for at in range(span.start, span.end)}
+    wanted = {at for span in found if PLAN.operator(span) for at in range(span.start, span.end)}
     chosen = cuts(found, PLAN)
     assert {at for cut in chosen for at in range(cut.start, cut.end)} == wanted
     assert all(first.end <= second.start for first, second in pairwise(chosen))
@@ -54,11 +54,14 @@ def test_the_strongest_operator_wins_then_the_longest_then_the_name() -> None:
 
 
 def test_a_score_too_low_for_one_mask_may_do_for_another() -> None:
-    low, high = Plan(detect=(Wanted("A", 0.3, Operator.LAST4),)), Plan(detect=(Wanted("A", 0.8, Operator.REDACT),))
+    low, high = (
+        Plan(detect=(Wanted("A", operator, Profile.STOCK, score),))
+        for operator, score in ((Operator.LAST4, 0.3), (Operator.REDACT, 0.8))
+    )
     both = merge((low, high))
-    assert both.operator("A", 0.2) is None
-    assert both.operator("A", 0.5) is Operator.LAST4
-    assert both.operator("A", 0.9) is Operator.REDACT
+    assert both.operator(Span("A", 0, 1, 0.2)) is None
+    assert both.operator(Span("A", 0, 1, 0.5)) is Operator.LAST4
+    assert both.operator(Span("A", 0, 1, 0.9)) is Operator.REDACT
 
 
 def test_touching_findings_stay_two() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.masking.credentials import REDACTED, clean_address, without_credentials
-from headgate.masking.detect import Detector
+from headgate.masking.detection.detector import Detector
 from headgate.masking.plan import CannotMask, Detect, Plan, detect_nothing
 from headgate.masking.scrub import LARGEST, LONGEST, MOST, Sent, outline, scrub
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.masking.job import Done, Job
-from headgate.masking.plan import Operator, Plan, Wanted
+from headgate.masking.plan import Operator, Plan, Profile, Wanted
 from headgate.masking.response import MaskedResponse, Received
 from headgate.masking.scrub import Sent
 from headgate.masking.wire import (
@@ -32,14 +32,19 @@ fields = st.lists(st.tuples(st.binary(), st.binary())).map(tuple)
 sent = st.builds(Sent, st.binary(), fields, bodies)
 operators = st.sampled_from(list(Operator))
 named = st.lists(st.tuples(st.text(), operators)).map(tuple)
-wanted = st.lists(st.builds(Wanted, st.text(), st.floats(0, 1), operators)).map(tuple)
-plans = st.builds(Plan, named, named, named, wanted, st.frozensets(st.text()))
+profiles = st.sampled_from(list(Profile))
+wanted = st.lists(st.builds(Wanted, st.text(), operators, profiles, st.floats(0, 1))).map(tuple)
+texts = st.lists(st.text()).map(tuple)
+plans = st.builds(
+    Plan, named, texts, named, named, named, named, wanted, st.frozensets(st.text()), st.booleans(), st.text(), texts,
+    st.booleans(), st.binary(),
+)  # fmt: skip
 received = st.builds(Received, st.text(), st.integers(100, 599), fields, bodies)
-jobs = st.builds(Job, plans, sent, st.none() | received)
+jobs = st.builds(Job, st.none() | plans, st.none() | plans, sent, st.none() | received, st.booleans())
 findings = st.lists(st.builds(Finding, st.text(), st.text(), st.integers(), st.integers(), st.floats(0, 1))).map(tuple)
 counts = st.dictionaries(st.tuples(st.text(), st.text(), st.text()), st.integers(1)).map(Counter)
 masked = st.builds(MaskedResponse, fields, st.none() | bodies, counts, findings)
-done = st.builds(Done, sent, st.none() | masked, st.none() | st.text())
+done = st.builds(Done, sent, st.none() | masked, st.none() | st.text(), st.none() | masked)
 anything = st.recursive(st.none() | st.integers() | st.text() | st.booleans(), lambda inner: st.lists(inner))
 
 

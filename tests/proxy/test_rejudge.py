@@ -2,10 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 from mitmproxy.test import tflow
+from mitmproxy.test.tutils import tresp
 
+from headgate.masking.due import NOTHING, Due
+from headgate.masking.plan import Operator, Plan
+from headgate.masking.response import Received
+from headgate.masking.streaming import StreamMask
 from headgate.model import (
     BundleRef,
     Decision,
@@ -18,24 +25,32 @@ from headgate.model import (
     denied,
     guard_error,
     unauthenticated,
+    withheld,
 )
+from headgate.proxy.flowing import Flowing
 from headgate.proxy.held import Held
 from headgate.proxy.kept import Socket
 from headgate.proxy.rejudge import AT_ONCE, LOOKS, Rejudge, judged_again
-from headgate.proxy.stages import NO_STAGES, SocketStages, Stages
+from headgate.proxy.stages import NO_STAGES, Stages
 
 REVOKED = unauthenticated("revoked")
 INTERVAL = 30.0
 LOOK = INTERVAL / LOOKS
 ANA = Principal("ana", Kind.HUMAN, "corp")
+PLAN = Plan(paths=(("$.ssn", Operator.REDACT),))
+MORE, EXCEPTED = Due(PLAN, PLAN), Due(None, PLAN)
 BUNDLE = BundleRef("demo", "1.0.0", "ab" * 32)
+
+
+def no_detector(_: Plan) -> NoReturn:
+    raise AssertionError("no mask here detects")
 
 
 def exchange(*, socket: bool = True) -> Held:
     flow = tflow.tflow()
     held = Held("01", 0.0, flow=flow, client=flow.client_conn, request=Request("GET", "http", "a", 80, "/"))
     held.principal, held.decision, held.passed = ANA, Decision(Effect.ALLOW, "allowed-by-rule"), True
-    held.socket = Socket(None, 0.0) if socket else None
+    held.socket = Socket(NOTHING, 0.0) if socket else None
     return held
 
 
@@ -142,15 +157,16 @@ def test_one_that_nobody_judges_is_overdue() -> None:
     assert not court.rejudge.overdue(held)
 
 
-def stages(refusal: Refusal | None, plan: object = None) -> Stages:
+def stages(refusal: Refusal | None, due: Due = NOTHING) -> Stages:
     def again(anew: Exchange, bundle: BundleRef) -> Refusal | None:
         assert (anew.bundle, bundle, anew.shown, anew.started) == (BUNDLE, BUNDLE, "proof", 99.0)
         assert (anew.principal, anew.decision, anew.refusal) == (None, None, None)
         anew.principal = Principal("somebody else", Kind.HUMAN, "corp")
         return refusal
 
-    masking = SocketStages(lambda _: plan, NO_STAGES.sockets.message, NO_STAGES.sockets.closed)  # type: ignore[arg-type, return-value]
-    return Stages((), (), (), (), (), lambda _: None, masking, again)
+    sockets = replace(NO_STAGES.sockets, due=lambda _: due)
+    streams = replace(NO_STAGES.streams, due=lambda _: due)
+    return Stages((), (), (), (), (), lambda _: None, sockets, again, streams)
 
 
 def test_it_is_judged_by_the_rules_in_force_without_a_trace_in_its_record() -> None:
@@ -160,15 +176,42 @@ def test_it_is_judged_by_the_rules_in_force_without_a_trace_in_its_record() -> N
     assert held.bundle.version == "0.9.0"
     assert held.principal is ANA
     assert held.socket
-    assert held.socket.plan is None
+    assert held.socket.due == NOTHING
 
 
 def test_one_that_may_go_on_is_masked_as_the_rules_now_say() -> None:
     held = exchange()
     held.shown = "proof"
-    assert judged_again(held, BUNDLE, stages(None, plan="plan"), 99.0) is None
+    assert judged_again(held, BUNDLE, stages(None, MORE), 99.0) is None
     assert held.socket
-    assert held.socket.plan == "plan"
+    assert held.socket.due == MORE
+
+
+def flowing(due: Due) -> Held:
+    """An exchange whose response flows, masked by what was due when it began."""
+    held = exchange(socket=False)
+    held.shown = "proof"
+    mask = StreamMask(due, Received("GET", 200, ((b"content-type", b"text/event-stream"),), b""), no_detector)
+    held.flowing = Flowing(mask, tresp(), 0.0, lambda: held.refusal, lambda refusal: setattr(held, "refusal", refusal))
+    return held
+
+
+@pytest.mark.parametrize("then", [NOTHING, MORE, EXCEPTED])
+@pytest.mark.parametrize("now", [NOTHING, MORE, EXCEPTED])
+def test_a_response_flows_on_only_while_the_same_masks_are_due(then: Due, now: Due) -> None:
+    refusal = judged_again(flowing(then), BUNDLE, stages(None, now), 99.0)
+    assert refusal == (None if then == now else withheld("masks-changed"))
+    assert judged_again(flowing(then), BUNDLE, stages(REVOKED, now), 99.0) == REVOKED
+
+
+def test_a_response_that_flows_and_that_nobody_judges_is_overdue() -> None:
+    held = flowing(NOTHING)
+    court = Court(held)
+    assert held.flowing
+    held.flowing.opened = court.now
+    assert not court.rejudge.overdue(held)
+    court.now += 4 * INTERVAL
+    assert court.rejudge.overdue(held)
 
 
 def test_without_rules_nothing_goes_on() -> None:

@@ -29,6 +29,10 @@ BODY = json.dumps(
 """The small JSON: about 400 bytes, of which four values are masked."""
 
 FIELDS_PATH, DETECT_PATH = "/v1/fields", "/v1/detect"
+LARGE_PATH, UNMASKED_PATH, STREAM_PATH = "/v1/large", "/v1/unmasked", "/v1/stream"
+"""Answered with 10 kB that are masked by detection, with 10 kB that are not, and with events that are."""
+
+PATHS = (FIELDS_PATH, DETECT_PATH, LARGE_PATH, UNMASKED_PATH, STREAM_PATH)
 
 MASKS = [
     {
@@ -38,7 +42,7 @@ MASKS = [
     },
     {
         "id": "by-detection",
-        "match": {"target": "bench", "path": f"{DETECT_PATH}/{{id}}"},
+        "match": {"target": "bench", "path": [f"{path}/{{id}}" for path in (DETECT_PATH, LARGE_PATH, STREAM_PATH)]},
         "fields": ["$.name"],
         "detect": ["EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "PHONE_NUMBER"],
     },
@@ -47,7 +51,7 @@ MASKS = [
 
 def policy_rules(count: int) -> list[dict[str, Any]]:
     """`count` rules, the first of which lets the measured requests through."""
-    paths = [f"{FIELDS_PATH}/{{id}}", f"{DETECT_PATH}/{{id}}"]
+    paths = [f"{path}/{{id}}" for path in PATHS]
     first = _rule("bench-reads", "allow", {"principal": {"groups": ["bench"]}, "method": "GET", "path": paths})
     return [first, *(_service_rule(at) for at in range(count - 1))]
 

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.bench.bundle import BODY, DETECT_PATH, FIELDS_PATH, requests, write_bundle
+from headgate.bench.bundle import BODY, DETECT_PATH, PATHS, requests, write_bundle
+from headgate.bench.documents import documents
 from headgate.bench.load import Plan, Report
 from headgate.bench.machine import aside
 from headgate.bench.traffic import ask, pinned
@@ -23,6 +24,10 @@ from headgate.errors import HeadgateError
 MITMDUMP = (sys.executable, "-P", "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()")
 RULES = 100
 CALLERS = 32
+LARGE = 10_000
+DOCUMENTS = 400
+"""Bytes of a large answer, and how many different ones there are."""
+
 READY_SECONDS = 60.0
 
 
@@ -52,7 +57,9 @@ def rig(folder: Path, clock: Callable[[], float]) -> Generator[Rig]:
     signer = Signer(clock)
     with ExitStack() as down:
         (folder / "body.json").write_bytes(BODY)
-        behind = [sys.executable, "-P", "-m", "headgate.bench.upstream", str(folder / "body.json")]
+        (folder / "large.ndjson").write_text("\n".join(documents(LARGE, 1, DOCUMENTS, 0)), encoding="utf-8")
+        bodies = [str(folder / name) for name in ("body.json", "large.ndjson")]
+        behind = [sys.executable, "-P", "-m", "headgate.bench.upstream", *bodies]
         process = _start(down, "the upstream", pinned(behind, aside()))
         upstream = Server(process, int(process.wait_for(r"listening at (\d+)", READY_SECONDS)[1]))
         rules = write_bundle(folder / "rules", upstream.port, signer, RULES)
@@ -70,7 +77,7 @@ def rig(folder: Path, clock: Callable[[], float]) -> Generator[Rig]:
         chain = proxy("the chain", (*HEADGATE, "run"), chain_settings)
         unrecorded = proxy("the chain without a record", (*HEADGATE, "run"), silent_settings)
         # Host is the upstream's own address: bare mitmdump would rewrite it, the chain forwards what it judged
-        by_path = {path: requests(signer, path, CALLERS, upstream.port) for path in (FIELDS_PATH, DETECT_PATH)}
+        by_path = {path: requests(signer, path, CALLERS, upstream.port) for path in PATHS}
         up = Rig(upstream, bare, chain, unrecorded, by_path, folder / "state")
         for server in (bare, chain, unrecorded):
             _until_it_answers(server, by_path[DETECT_PATH])

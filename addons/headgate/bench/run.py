@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headgate.bench import capture, chain, decisions, detection, machine, tokens
+from headgate.bench import capture, chain, decisions, detection, machine, precision, responses, tokens
 from headgate.bench.figures import Figure
 from headgate.bench.rig import rig
 
@@ -50,7 +50,9 @@ def run(folder: Path, scale: Scale, told: Told, clock: Callable[[], float]) -> R
     told("starting bare mitmdump and the chain")
     with rig(folder, clock) as up:
         whole = chain.measure(up, scale.cycles, scale.seconds, told)
-    figures = chain.figures(whole)
+        told("masking a response of 10 kB, and a stream")
+        masked = responses.measure(up, max(3, scale.cycles), scale.seconds)
+    figures = [*chain.figures(whole), *masked]
     for name, measure in _parts(folder, scale, clock).items():
         told(name)
         figures += measure()
@@ -63,9 +65,10 @@ def _parts(folder: Path, scale: Scale, clock: Callable[[], float]) -> dict[str, 
         "tokens": partial(tokens.measure, scale.rounds, clock),
         "recording": partial(capture.measure, folder / "recorded", max(3, scale.rounds // 4), clock),
         **{f"masking {size // 1000} kB": partial(detection.measure, size, scale.documents) for size in scale.sizes},
+        "precision": precision.measure,
     }
 
 
 def steps(scale: Scale) -> int:
     """How many times `told` hears something."""
-    return 1 + scale.cycles * len(chain.LANES) + len(chain.ALONE) + 3 + len(scale.sizes)
+    return 1 + scale.cycles * len(chain.LANES) + len(chain.ALONE) + 5 + len(scale.sizes)

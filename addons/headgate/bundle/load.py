@@ -140,11 +140,19 @@ class _Loading:
         self._paths = {path.relative_to(self._folder).as_posix(): path for path in paths}
         for name, what in files.missing(set(self._paths)):
             self._add(f"{self._label}/{name}", Fault(NOWHERE, what))
+        others = {name: wrong for name in self._paths if (wrong := files.misplaced(name))}
         for name in self._paths:
-            if wrong := files.misplaced(name):
-                self._add(f"{self._label}/{name}", Fault(NOWHERE, wrong))
-            else:
+            if name not in others:
                 self._read_file(name)
+        for name in others.keys() - {self._named_recognizers()}:
+            self._add(f"{self._label}/{name}", Fault(NOWHERE, others[name]))
+
+    def _named_recognizers(self) -> str | None:
+        """The file that masking.yaml names: it is read with the masks."""
+        file = self._files.get(files.MASKING)
+        content = plain(file.node) if file and isinstance(file.node, Mapping) else {}
+        named = content.get("recognizers")
+        return named if isinstance(named, str) else None
 
     def _read_file(self, name: str) -> None:
         file = f"{self._label}/{name}"

@@ -21,6 +21,7 @@ SETS = {
     ("mask", "fields"): STRICTER,
     ("mask", "detect"): STRICTER,
     ("mask", "pass_types"): LOOSER,
+    ("masking", "internal_domains"): STRICTER,
 }
 """What more entries of a list mean."""
 
@@ -70,6 +71,7 @@ GRADES: Mapping[tuple[str, str], Callable[[Any], float | None]] = {
     ("mask", "min_score"): _number,
     ("mask", "keys"): _flag(False, loose=False),
     ("mask", "request"): _flag(False, loose=False),
+    ("mask", "streams"): _choice("mask", "mask"),
 }
 """How loose a value is; None where that cannot be said."""
 

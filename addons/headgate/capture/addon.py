@@ -51,8 +51,14 @@ class Capture:
     def error(self, flow: http.HTTPFlow) -> None:
         self._record(flow)
 
+    def keep(self, flow: http.HTTPFlow) -> None:
+        """A response is about to flow, and recorded once it has ended (`closed`): not if that could not be done."""
+        if self._mode() != Mode.OFF and not self._writer.healthy:
+            self._refuse(self._exchanges[flow.id])
+
     def closed(self, flow: http.HTTPFlow, sent: int, received: int) -> None:
-        """A WebSocket has ended, over which so many bytes of messages went from its caller and to it."""
+        """A WebSocket, or a response that flowed, has ended: so many bytes went from its caller and to it that are not
+        on the flow."""
         self._record(flow, sent, received)
 
     def _record(self, flow: http.HTTPFlow, sent: int = 0, received: int = 0) -> None:

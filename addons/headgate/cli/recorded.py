@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headgate.masking.plan import Plan
     from headgate.model import Principal, Request
 
-_MARK = re.compile(r"\[[A-Z_]+\]|\[redacted\]|\*{4}")
+_MARK = re.compile(r"\[[A-Z_]+\]|\[redacted\]|\*{4}|hash_[a-p]{32}")
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
@@ -69,8 +69,11 @@ def recorded(entry: "Entry", bundle: "Bundle") -> Recorded:
         summary.method, summary.scheme, summary.host, summary.port, summary.path, summary.query or "", headers,
         entry.source, None if "body" in lost else sent.body,
     )  # fmt: skip
-    if full and _leaves_no_mark(bundle, request, principal, summary.time):
+    plan = _plan(bundle, request, principal, summary.time) if full else None
+    if plan and _leaves_no_mark(plan):
         lost |= {"headers", "query", "body", "path"}
+    if plan and plan.reads_body and b"null" in sent.body:  # which is what stands for a number that was masked
+        lost.add("body")
     claims = frozenset(map(_pointer, (entry.principal or {}).get("claims", {})))
     return Recorded(request, principal, summary.time, frozenset(lost), frozenset(hidden | changed), claims)
 
@@ -88,18 +91,21 @@ def _lost(entry: "Entry", full: bool) -> set[str]:
     return lost
 
 
-def _leaves_no_mark(bundle: "Bundle", request: "Request", principal: "Principal | None", at: float) -> bool:
-    """Whether a mask is due that may change a value so that nothing shows it."""
+def _plan(bundle: "Bundle", request: "Request", principal: "Principal | None", at: float) -> "Plan | None":
+    """What the record of a request has been masked by."""
     from headgate.masking.due import due
-    from headgate.masking.plan import Operator
 
     target = bundle.targets.resolve(request.scheme, request.host, request.port)
-    plan: Plan | None = due(bundle.masking, principal, request, target, now=at)
-    if plan is None:
-        return False
-    found = {operator for _, operator in (*plan.paths, *plan.headers, *plan.query)}
+    return due(bundle.masking, principal, request, target, now=at).record
+
+
+def _leaves_no_mark(plan: "Plan") -> bool:
+    """Whether a mask is due that may change a value so that nothing shows it."""
+    from headgate.masking.plan import Operator
+
+    found = {operator for _, operator in (*plan.paths, *plan.headers, *plan.query, *plan.columns, *plan.form)}
     found |= {wanted.operator for wanted in plan.detect}
-    return not found <= {Operator.REDACT, Operator.LAST4}
+    return bool(plan.encoded) or not found <= {Operator.REDACT, Operator.LAST4, Operator.HASH}
 
 
 def _principal(entry: "Entry") -> "Principal | None":

@@ -85,7 +85,8 @@ def _private(key: str) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    from headgate.identity import dsse, secret
+    from headgate import secret
+    from headgate.identity import dsse
 
     found: object
     if key.startswith("env:"):

@@ -26,7 +26,7 @@ REMEDY = "accepted: a file with mode 0600, in a folder that only its owner write
 def local_key(path: Path, kid: str | None) -> "LocalKey":
     """The private key in a file that nobody else can read; HeadgateError quotes nothing of what is in it."""
     from headgate.identity.localkeys import LocalKey
-    from headgate.identity.secret import read_private
+    from headgate.secret import read_private
 
     name = f"key file `{visible(str(path))}`"
     try:

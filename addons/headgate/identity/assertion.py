@@ -27,7 +27,7 @@ from jwt.algorithms import ECAlgorithm
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from headgate.errors import HeadgateError, InvalidRules
-from headgate.identity.secret import Reference, resolve, signing_key
+from headgate.secret import Reference, resolve, signing_key
 from headgate.match import Duration, Section, listed
 from headgate.model import Principal, Workload
 

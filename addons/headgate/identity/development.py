@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from headgate.errors import HeadgateError
 from headgate.identity.jwks import Key, KeySet
 from headgate.identity.presets import DEVELOPMENT_ISSUER
-from headgate.identity.secret import read_private, signing_key
+from headgate.secret import read_private, signing_key
 
 ALGORITHM = "ES256"
 RESERVED = frozenset(("iss", "iat", "exp", "nbf"))

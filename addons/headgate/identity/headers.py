@@ -23,7 +23,6 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, section 5.6.
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a value
 _LENGTH = re.compile(rb"(?:0|[1-9][0-9]{0,17})\Z")
 _PLAINLY = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)  # lighttpd makes `_` of them all
-_CODING = re.compile(rb"[ \t]*(gzip|deflate|br|zstd|identity)[ \t]*(?:;[ \t]*q=[01](?:\.[0-9]{0,3})?[ \t]*)?\Z")
 
 
 class Role(Enum):
@@ -31,12 +30,12 @@ class Role(Enum):
 
     KEPT = auto()
     COOKIE = auto()  # may carry the caller's token among others
-    DROPPED = auto()  # identity without a signature, hop-by-hop, or what would revive an unmasked copy
+    DROPPED = auto()  # identity without a signature, or hop-by-hop
     REFUSED = auto()  # would make the upstream act on another method, host or path
     UPGRADE = auto()
     CONNECTION = auto()
     TRANSFER = auto()  # named in lower case, which every parser knows
-    CODINGS = auto()
+    NEGOTIATED = auto()  # what response is asked for: where one has to be masked, masking changes it by its plain name
     EXPECT = auto()
     HOST = auto()
 
@@ -95,8 +94,8 @@ OVERRIDES = _names("""
 """)
 HOP_BY_HOP = _names("keep-alive te trailer http2-settings proxy")  # `Proxy` is HTTP_PROXY to CGI (2016-5385)
 EXTENSIONS = _names("sec-websocket-extensions")  # compressed messages could not be read as they travel
-CONDITIONAL = _names("range if-range if-none-match if-modified-since")
-DROPPED = FORWARDED | HOP_BY_HOP | EXTENSIONS | CONDITIONAL
+NEGOTIATED = _names("accept-encoding range if-range if-none-match if-modified-since")
+DROPPED = FORWARDED | HOP_BY_HOP | EXTENSIONS
 SINGLE = _names("""
     host authorization proxy-authorization dpop content-length content-type content-encoding transfer-encoding
     connection expect upgrade date origin referer user-agent range if-range max-forwards
@@ -111,8 +110,8 @@ SPECIAL = {
     b"transfer-encoding": Role.TRANSFER,
     b"upgrade": Role.UPGRADE,
     b"expect": Role.EXPECT,
-    b"accept-encoding": Role.CODINGS,
     b"cookie": Role.COOKIE,
+    **dict.fromkeys(NEGOTIATED, Role.NEGOTIATED),
 }
 MAY_BE_CONNECTION_OPTION = frozenset((b"close", b"keep-alive", b"te", b"upgrade", b"http2-settings"))
 
@@ -200,11 +199,6 @@ def refusal(headers: Headers, version: bytes) -> Malformed | None:
     if length is not None and (coding is not None or not _LENGTH.match(length)):
         return Malformed.LENGTH_AMBIGUOUS
     return None
-
-
-def codings(value: bytes) -> bytes:
-    """`Accept-Encoding` reduced to what masking can decode; `identity` when nothing of it is left."""
-    return b",".join(part.strip() for part in value.lower().split(b",") if _CODING.match(part)) or b"identity"
 
 
 def connection(value: bytes) -> bytes | None:

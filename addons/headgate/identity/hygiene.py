@@ -17,7 +17,6 @@ from headgate.identity.headers import (
     Headers,
     Name,
     Role,
-    codings,
     connection,
     read,
     refusal,
@@ -248,8 +247,6 @@ def _forwarded(name: Name, value: bytes, place: str, taken: Taken) -> bytes | No
             return place.encode()
         case Role.COOKIE:
             return (without_cookies(value, taken.cookies) or None) if taken.cookies else value
-        case Role.CODINGS:
-            return codings(value)
         case Role.CONNECTION:
             return connection(value)
         case Role.TRANSFER | Role.UPGRADE:

@@ -1,16 +1,16 @@
 """Masking of header fields, and their repair after a body has changed.
 
 A value is read as UTF-8, and with its percent-encoding undone where it has one: an e-mail address in a `Location` is
-found either way.
+found either way (`headervalues`).
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import quote, unquote
 
-from headgate.masking.entities import UNREAD
+from headgate.masking.entities import SECRET, UNREAD
 from headgate.masking.formats import Counts
-from headgate.masking.formats.plaintext import mask_value
+from headgate.masking.headervalues import decoded, pieces, rewritten, united
 from headgate.masking.operators import FIELD, cuts, replacement
 from headgate.masking.plan import Detect, Fields, Leaf, Operator, Plan, Span, strongest
 from headgate.model import Finding
@@ -21,12 +21,13 @@ OF_THE_BODY = frozenset(
 )
 """Headers that vouch for the very bytes that have changed; a digest of what was masked could even be searched for."""
 
+OWN_CREDENTIALS = frozenset({b"authentication-info", b"proxy-authenticate", b"set-cookie", b"www-authenticate"})
+"""Headers by which an upstream gives the caller what he proves himself with next time."""
+
 CACHING = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control"})
 NOT_CACHED = (b"Cache-Control", b"private, no-store")
 
 NO_LEAF = Leaf("", "")
-
-_KEPT = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 class MaskedHeaders(NamedTuple):
@@ -41,7 +42,7 @@ def mask_headers(headers: Fields, plan: Plan, detect: Detect) -> MaskedHeaders:
         return MaskedHeaders(headers, Counter(), ())
     named = [_operator(name, plan) for name, _ in headers]
     leaves = [_leaf(*header, operator, plan) for header, operator in zip(headers, named, strict=True)]
-    found = detect([leaf or NO_LEAF for leaf in leaves])
+    found = _found(headers, leaves, detect)
     fields: list[tuple[bytes, bytes]] = []
     counts: Counts = Counter()
     findings: list[Finding] = []
@@ -49,23 +50,53 @@ def mask_headers(headers: Fields, plan: Plan, detect: Detect) -> MaskedHeaders:
         location = f"header:{_lower(name)}"
         new: bytes | None = value
         if operator:
-            new = _masked_field(value, operator)
+            new = _masked_field(value, operator, plan.key)
             counts[location, FIELD, operator.value] += 1
-        elif leaf and spans:
-            findings += [Finding(location, *span) for span in spans]
-            new, masked = _masked_value(value, leaf.text, list(spans), plan, location)
+        elif leaf and (spans := _unrelated(name, spans)):
+            findings += [Finding(location, *span[:4]) for span in spans]
+            new, masked = _masked_value(value, leaf.text, spans, plan, location)
             counts += masked
         if new is not None:
             fields.append((name, new))
     return MaskedHeaders(tuple(fields), counts, tuple(findings))
 
 
-def _masked_value(value: bytes, text: str, spans: list[Span], plan: Plan, location: str) -> tuple[bytes | None, Counts]:
+def _found(headers: Fields, leaves: Sequence[Leaf | None], detect: Detect) -> list[Sequence[Span]]:
+    """For each header what is in its value: as a whole, and in the pieces of one that has some."""
+    parts = [
+        (at, piece)
+        for at, ((name, value), leaf) in enumerate(zip(headers, leaves, strict=True))
+        if leaf
+        for piece in pieces(name, value)
+    ]
+    seen = detect([*(leaf or NO_LEAF for leaf in leaves), *(piece.leaf for _, piece in parts)])
+    found, within = list(seen[: len(leaves)]), dict[int, list[Span]]()
+    for (at, piece), spans in zip(parts, seen[len(leaves) :], strict=True):
+        moved = (span._replace(start=span.start + piece.start, end=span.end + piece.start) for span in spans)
+        within.setdefault(at, []).extend(moved)
+    for at, inner in within.items():
+        found[at] = united(found[at], inner)
+    return found
+
+
+def _unrelated(name: bytes, spans: Sequence[Span]) -> Sequence[Span]:
+    """Without credentials where they are what the header is for."""
+    return [span for span in spans if span.entity != SECRET] if name.lower() in OWN_CREDENTIALS else spans
+
+
+def _masked_value(
+    value: bytes, text: str, spans: Sequence[Span], plan: Plan, location: str
+) -> tuple[bytes | None, Counts]:
     """A value with its findings masked; None when one of them drops it."""
-    new, counts = mask_value(text, spans, plan, location)
-    if any(cut.operator is Operator.DROP for cut in cuts(spans, plan)):
+    chosen = cuts(spans, plan)
+    counts = Counter((location, cut.entity, cut.operator.value) for cut in chosen)
+    if any(cut.operator is Operator.DROP for cut in chosen):
         return None, counts
-    return _encoded(new, value) if counts else value, counts
+    edits = [
+        (cut.start, cut.end, replacement(text[cut.start : cut.end], cut.entity, cut.operator, plan.key))
+        for cut in chosen
+    ]
+    return rewritten(value, edits) if edits else value, counts
 
 
 def _operator(name: bytes, plan: Plan) -> Operator | None:
@@ -84,29 +115,24 @@ def _lower(name: bytes) -> str:
     return name.decode("latin-1").lower()
 
 
-def decoded(value: bytes) -> str:
-    text = value.decode("utf-8", "surrogateescape")
-    return unquote(text, errors="surrogateescape") if "%" in text else text
-
-
-def _encoded(text: str, original: bytes) -> bytes:
-    encoded = quote(text, safe=_KEPT, errors="surrogateescape") if b"%" in original else text
-    return encoded.encode("utf-8", "surrogateescape")
-
-
-def _masked_field(value: bytes, operator: Operator) -> bytes | None:
+def _masked_field(value: bytes, operator: Operator, key: bytes) -> bytes | None:
     if operator is Operator.DROP:
         return None
-    return replacement(value.decode("utf-8", "replace"), FIELD, operator).encode()
+    return replacement(value.decode("utf-8", "replace"), FIELD, operator, key).encode()
 
 
 def repair(headers: Fields, body: bytes | None) -> Fields:
     """Headers for a body that has changed; None for a response that has none but stands for one that would change."""
-    gone = OF_THE_BODY | {b"content-length"}
-    kept = tuple((name, value) for name, value in headers if name.lower() not in gone)
+    kept = without_vouchers(headers)
     if body is None or any(name.lower() == b"transfer-encoding" for name, _ in kept):
         return kept
     return (*kept, (b"Content-Length", str(len(body)).encode()))
+
+
+def without_vouchers(headers: Fields) -> Fields:
+    """Without what says how long a body is, or vouches for its bytes."""
+    gone = OF_THE_BODY | {b"content-length"}
+    return tuple((name, value) for name, value in headers if name.lower() not in gone)
 
 
 def not_cached(headers: Fields) -> Fields:

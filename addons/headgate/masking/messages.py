@@ -24,7 +24,7 @@ SCALARS = (b'"', b"-", b"t", b"f", b"n", *(b"%d" % digit for digit in range(10))
 
 
 def job_of(plan: Plan, content: bytes) -> Job:
-    return Job(plan, NOBODY, Received("GET", 200, JSON if _is_scalar(content) else TEXT, content))
+    return Job(plan, plan, NOBODY, Received("GET", 200, JSON if _is_scalar(content) else TEXT, content))
 
 
 def masked_of(done: Done, content: bytes) -> tuple[bytes, MaskedResponse]:

@@ -1,14 +1,15 @@
 """How a value is masked, and which mask wins where several want the same characters.
 
 Overlapping spans are masked as one: nothing that any of them covers is left. The strongest operator decides (drop,
-null, redact, last4), then the longest span, then the entity's name, so that the outcome never depends on the order in
-which findings came.
+null, redact, hash, token, last4), then the longest span, then the entity's name, so that the outcome never depends on
+the order in which findings came.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from headgate.masking.plan import Operator, Plan, Span
+from headgate.masking.tokens import hashed, token
 
 SHOWN = 4
 SHORTEST = 8
@@ -37,7 +38,7 @@ def cuts(spans: Iterable[Span], plan: Plan) -> list[Cut]:
 
 
 def _wanted(spans: Iterable[Span], plan: Plan) -> list[Cut]:
-    found = ((span, plan.operator(span.entity, span.score)) for span in spans)
+    found = ((span, plan.operator(span)) for span in spans)
     return sorted(Cut(span.start, span.end, span.entity, operator) for span, operator in found if operator)
 
 
@@ -59,11 +60,22 @@ def whole(chosen: Sequence[Cut]) -> Cut:
     return min(chosen, key=lambda cut: (cut.operator.rank, cut.start - cut.end, cut.entity))
 
 
-def replacement(value: str, entity: str, operator: Operator) -> str:
-    """What stands for `value` in a text; where a text has no null and no members to drop, nothing does."""
-    if operator is Operator.REDACT:
-        return "[REDACTED]" if entity == FIELD else f"[{entity}]"
-    return last4(value) if operator is Operator.LAST4 else ""
+def replacement(value: str, entity: str, operator: Operator, key: bytes = b"") -> str:
+    """What stands for `value` in a text; where a text has no null and no members to drop, nothing does.
+
+    `key` makes tokens and hashes; CannotMask where one is asked for without it.
+    """
+    match operator:
+        case Operator.REDACT:
+            return "[REDACTED]" if entity == FIELD else f"[{entity}]"
+        case Operator.HASH:
+            return hashed(value, entity, key)
+        case Operator.TOKEN:
+            return token(value, entity, key)
+        case Operator.LAST4:
+            return last4(value)
+        case _:
+            return ""
 
 
 def last4(value: str) -> str:

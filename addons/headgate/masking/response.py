@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from headgate.masking.content import UNTOUCHED, mask_body, media_type, values
 from headgate.masking.formats import Counts
-from headgate.masking.headers import mask_headers, not_cached, repair
+from headgate.masking.headers import mask_headers, repair, without_vouchers
 from headgate.masking.plan import CannotMask, Detect, Fields, Plan
 from headgate.model import Finding
 
@@ -24,6 +24,7 @@ class Received(NamedTuple):
     status: int
     headers: Fields
     body: bytes
+    trailers: Fields = ()
 
 
 class MaskedResponse(NamedTuple):
@@ -33,6 +34,7 @@ class MaskedResponse(NamedTuple):
     body: bytes | None
     counts: Counts
     findings: tuple[Finding, ...]
+    trailers: Fields = ()
 
 
 def mask_response(plan: Plan, received: Received, detect: Detect) -> MaskedResponse:
@@ -43,10 +45,12 @@ def mask_response(plan: Plan, received: Received, detect: Detect) -> MaskedRespo
         _refuse_parts(received)
     fields, counts, findings = mask_headers(received.headers, plan, detect)
     masked = UNTOUCHED if bodiless else mask_body(plan, received.headers, received.body, detect)
+    trailers, below, further = mask_headers(received.trailers, plan, detect)
     if masked.body is not None or (bodiless and plan.reads_body):
-        fields = repair(fields, masked.body)
+        fields, trailers = repair(fields, masked.body), without_vouchers(trailers)
     body = received.body if received.body != stray else masked.body
-    return MaskedResponse(not_cached(fields), body, counts + masked.counts, findings + masked.findings)
+    counts += masked.counts + below
+    return MaskedResponse(fields, body, counts, findings + masked.findings + further, trailers)
 
 
 def without_stray_body(received: Received) -> Received:

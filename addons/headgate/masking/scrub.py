@@ -8,16 +8,14 @@ only the outline is kept, made without detection: whoever has no token gets no w
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import quote, unquote, unquote_plus
 
 from headgate.masking.content import mask_body
 from headgate.masking.credentials import REDACTED, clean_address, without_credentials
 from headgate.masking.entities import UNREAD
-from headgate.masking.formats.plaintext import mask_value
 from headgate.masking.headers import mask_headers, repair
-from headgate.masking.operators import FIELD, replacement
-from headgate.masking.plan import CannotMask, Detect, Fields, Leaf, Operator, Plan, Span, strongest
+from headgate.masking.plan import CannotMask, Detect, Fields, Leaf, Plan, Span
 from headgate.masking.record import recordable
+from headgate.masking.requesttarget import mask_target
 
 LONGEST = 1024
 """Characters of a header, a segment, a query value or a member in which detection looks; longer ones go."""
@@ -33,7 +31,6 @@ DIGITS = 5
 """Digits that a short piece of an outline may have: no card, account, phone or identity number has so few."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{0,24}")
-_KEPT = "!$&'()*+,;=:@-._~[]"
 
 
 class Sent(NamedTuple):
@@ -54,7 +51,8 @@ def scrub(sent: Sent, plan: Plan | None, detect: Detect) -> Sent:
         return outline(sent)
     within = _brief(detect)
     headers = mask_headers(_short(headers), plan, within).fields
-    return _scrubbed(sent, _mask_path(path, plan, within), headers, _masked_body(sent, plan, within))
+    target = mask_target(path, plan, within, longest=LONGEST)
+    return _scrubbed(sent, target, headers, _masked_body(sent, plan, within))
 
 
 def _brief(detect: Detect) -> Detect:
@@ -105,44 +103,3 @@ def _masked_body(sent: Sent, plan: Plan, detect: Detect) -> bytes:
 
 def _short(headers: Fields) -> Fields:
     return tuple((name, value if len(value) <= LONGEST else REDACTED.encode()) for name, value in headers)
-
-
-# -- path and query ----------------------------------------------------------------------------------------------------
-
-
-def _mask_path(path: str, plan: Plan, detect: Detect) -> str:
-    target, question, query = path.partition("?")
-    segments = target.split("/")
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    leaves = [Leaf(unquote(segment), before) for before, segment in zip(["", *segments], segments, strict=False)]
-    leaves += [Leaf(unquote_plus(name), "") for name, _, _ in pairs]
-    leaves += [Leaf(unquote_plus(value), name) for name, _, value in pairs]
-    masked = _mask_leaves(leaves, plan, detect)
-    target = "/".join(new or old for new, old in zip(masked, segments, strict=False))
-    names, values = masked[len(segments) :][: len(pairs)], masked[len(segments) + len(pairs) :]
-    queries = zip(names, values, pairs, strict=True)
-    return target + question + "&".join(_pair(named, new, pair, plan) for named, new, pair in queries)
-
-
-def _pair(named: str | None, new: str | None, pair: tuple[str, str, str], plan: Plan) -> str:
-    """One `name=value`: what its name asks for comes before what was detected in it; `named` is what masks its name."""
-    name, sign, value = pair
-    operator = strongest(operator for known, operator in plan.query if known == unquote_plus(name))
-    if operator is Operator.DROP:
-        return ""
-    if operator:
-        new = quote(replacement(unquote_plus(value), FIELD, operator), safe=_KEPT)
-    return f"{name if named is None else named}{sign}{value if new is None else new}"
-
-
-def _mask_leaves(leaves: list[Leaf], plan: Plan, detect: Detect) -> list[str | None]:
-    """For each leaf what it becomes, encoded again; None when it stays as it is."""
-    if not plan.detect:
-        return [None] * len(leaves)
-    long = [len(leaf.text) > LONGEST for leaf in leaves]
-    found = detect([Leaf("", "") if skip else leaf for leaf, skip in zip(leaves, long, strict=True)])
-    masked: list[str | None] = []
-    for leaf, skip, spans in zip(leaves, long, found, strict=True):
-        text, counts = mask_value(leaf.text, list(spans), plan, "path")
-        masked.append(REDACTED if skip else quote(text, safe=_KEPT) if counts else None)
-    return masked

@@ -7,6 +7,7 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from headgate.errors import HeadgateError
@@ -61,51 +62,70 @@ def unpack(text: bytes, bodies: bytes) -> Message:
 
 
 def job_message(number: int, job: Job) -> Message:
-    plan, sent, received = job
-    answer = None if received is None else [received.method, received.status, _text(received.headers)]
-    content = [plan.json, sent.path.decode("latin-1"), _text(sent.headers), answer]
+    plan, record, sent, received, upstream = job
+    answer = None
+    if received is not None:
+        answer = [received.method, received.status, _text(received.headers), _text(received.trailers)]
+    plans = [None if wanted is None else wanted.json for wanted in (plan, record)]
+    content = [plans, sent.path.decode("latin-1"), _text(sent.headers), answer, upstream]
     return Message(number, content, [sent.body, received.body if received else b""])
 
 
 def read_job(message: Message) -> Job:
-    plan, path, headers, answer = message.content
-    received = None if answer is None else Received(answer[0], answer[1], _fields(answer[2]), message.bodies[1])
-    return Job(Plan.from_json(plan), Sent(path.encode("latin-1"), _fields(headers), message.bodies[0]), received)
+    plans, path, headers, answer, upstream = message.content
+    plan, record = (None if text is None else _plan(text) for text in plans)
+    received = None if answer is None else _received(answer, message.bodies[1])
+    sent = Sent(path.encode("latin-1"), _fields(headers), message.bodies[0])
+    return Job(plan, record, sent, received, bool(upstream))
+
+
+def _received(answer: Any, body: bytes) -> Received:
+    method, status, headers, trailers = answer
+    return Received(method, status, _fields(headers), body, _fields(trailers))
 
 
 def done_message(number: int, done: Done) -> Message:
-    sent, masked, refused = done
-    answer = None
-    if masked is not None:
-        counts = [[*key, count] for key, count in masked.counts.items()]
-        findings = [[f.location, f.entity, f.start, f.end, f.score] for f in masked.findings]
-        answer = [_text(masked.headers), masked.body is not None, counts, findings]
-    content = [sent.path.decode("latin-1"), _text(sent.headers), answer, refused]
-    return Message(number, content, [sent.body, masked.body or b"" if masked else b""])
+    sent, masked, refused, recorded = done
+    answers = [None if answer is None else _answer(answer) for answer in (masked, recorded)]
+    content = [sent.path.decode("latin-1"), _text(sent.headers), answers, refused]
+    return Message(number, content, [sent.body, *((answer and answer.body) or b"" for answer in (masked, recorded))])
+
+
+def _answer(masked: MaskedResponse) -> list[Any]:
+    counts = [[*key, count] for key, count in masked.counts.items()]
+    findings = [[f.location, f.entity, f.start, f.end, f.score] for f in masked.findings]
+    return [_text(masked.headers), masked.body is not None, counts, findings, _text(masked.trailers)]
 
 
 def read_done(message: Message) -> Done:
     """Garbled when this is not what `done_message` makes."""
     try:
-        path, headers, answer, refused = message.content
-        body, answered = message.bodies
+        path, headers, (answer, record), refused = message.content
+        body, answered, kept = message.bodies
         sent = Sent(path.encode("latin-1"), _fields(headers), body)
         masked = None if answer is None else _masked(answer, answered)
+        recorded = None if record is None else _masked(record, kept)
     except (AttributeError, TypeError, ValueError):
         raise Garbled("the message is no result") from None
     if refused is not None and not isinstance(refused, str):
         raise Garbled("the message is no result")
-    return Done(sent, masked, refused)
+    return Done(sent, masked, refused, recorded)
 
 
 def _masked(answer: Any, body: bytes) -> MaskedResponse:
-    headers, changed, counts, findings = answer
+    headers, changed, counts, findings, trailers = answer
     return MaskedResponse(
         _fields(headers),
         body if changed else None,
         Counter({(location, entity, operator): int(count) for location, entity, operator, count in counts}),
         tuple(Finding(*finding) for finding in findings),
+        _fields(trailers),
     )
+
+
+@lru_cache(maxsize=256)
+def _plan(text: str) -> Plan:
+    return Plan.from_json(text)
 
 
 def _text(headers: Fields) -> list[tuple[str, str]]:

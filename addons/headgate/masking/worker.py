@@ -11,9 +11,9 @@ import sys
 from functools import lru_cache
 from typing import BinaryIO
 
-from headgate.masking.detect import Detector, warm
+from headgate.masking.detection.detector import Detector, warm
 from headgate.masking.job import run
-from headgate.masking.plan import Plan, detect_nothing
+from headgate.masking.plan import Detect, Plan, detect_nothing
 from headgate.masking.wire import LENGTHS, Message, done_message, lengths, pack, read_job, unpack
 
 READY = "ready"
@@ -30,14 +30,13 @@ def main(limit: int) -> None:
     while (message := _receive(jobs)) is not None:
         _alarm(limit)
         job = read_job(message)
-        detect = detector(job.plan) if job.plan.detect else detect_nothing
-        _send(results, done_message(message.number, run(job, detect)))
+        _send(results, done_message(message.number, run(job, detector)))
         _alarm(0)
 
 
 @lru_cache(maxsize=64)
-def detector(plan: Plan) -> Detector:
-    return Detector(plan)
+def detector(plan: Plan) -> Detect:
+    return Detector(plan) if plan.detect else detect_nothing
 
 
 def _standard_output() -> BinaryIO:

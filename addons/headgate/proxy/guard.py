@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from time import perf_counter_ns
 from types import MappingProxyType
 from typing import Any
 
@@ -23,22 +22,19 @@ from headgate.model import BundleRef, Refusal, guard_error, malformed, ulid, wit
 from headgate.proxy import layers
 from headgate.proxy.answers import answer, marker, stand_in, verdict_line
 from headgate.proxy.dispatch import OF_A_SOCKET
-from headgate.proxy.faults import describe, error_text, stay
+from headgate.proxy.faults import describe, error_text
+from headgate.proxy.flowing import Opening
 from headgate.proxy.handshakes import Handshakes, always_whole
 from headgate.proxy.held import Held, request_state, response_state, say_length
+from headgate.proxy.passage import run, run_out
 from headgate.proxy.passing import Passing
 from headgate.proxy.sockets import Connections, Sockets, no_connections
 from headgate.proxy.stages import NO_STAGES, Stages
+from headgate.proxy.streaming import Streams
 from headgate.proxy.switching import opens
 from headgate.proxy.wire import Wire
 
 log = logging.getLogger(__name__)
-
-Judge = Callable[[http.HTTPFlow], Awaitable[None] | None]
-"""A stage of the way in: it judges at once, or says what has to be awaited until it has."""
-
-STAGE_DEADLINE = 30.0
-"""Seconds a stage may take; masking has a shorter limit of its own for each job."""
 
 CUT_OFF = 1024 * 1024
 """A refused request that announces a longer body, or none of known length, is cut off rather than read."""
@@ -55,6 +51,7 @@ class Guard:
         self._abandoned: set[asyncio.Task[None]] = set()
         self.wire = Wire(self._held)
         self.sockets = Sockets(self._held)
+        self.streams = Streams(self._held)
         self._clock = clock
         self._bundle: Callable[[], BundleRef | None] = lambda: None
         self.exchanges: Mapping[str, Held] = MappingProxyType(self._held)
@@ -74,6 +71,7 @@ class Guard:
             "tls_established_client": self.handshakes.established,
             "websocket_start": self.sockets.started,
             "headgate_passing": self.sockets.judge,
+            "headgate_opening": self.streams.open,
             "websocket_message": self.sockets.heard,
             "websocket_end": self.sockets.ended,
             **dict.fromkeys(layers.OTHER_HOOKS, layers.refuse_flow),
@@ -102,6 +100,12 @@ class Guard:
         """Judge from now on by `stages`, and by the rules that `bundle` returns at the start of each request."""
         self.stages, self._bundle = stages, bundle
         self.sockets.stages, self.sockets.connections = stages.sockets, connections
+        self.streams.stages, self.streams.connections = stages.streams, connections
+
+    def close(self, held: Held, refusal: Refusal) -> None:
+        """End an exchange that is under way with this refusal."""
+        ending = self.streams if held.flowing else self.sockets
+        ending.close(held, refusal)
 
     # -- around the dispatch ------------------------------------------------------------------------------------------
 
@@ -145,6 +149,9 @@ class Guard:
             subject.out = None
             if subject.held:
                 subject.held.refusal = subject.held.refusal or guard_error("guard-failed")
+        elif isinstance(subject, Opening):
+            subject.flowing, subject.refused = None, True
+            self._hold(subject.flow, guard_error("guard-failed"))
         elif isinstance(subject, layer.NextLayer):
             subject.layer = layers.http_layer(subject.context)
         elif isinstance(subject, server_hooks.ServerConnectionHookData):
@@ -164,7 +171,7 @@ class Guard:
             held.refusal, flow.request.headers = malformed("not-http"), http.Headers()  # their names may be anything
         elif held.bundle is None:
             held.refusal = guard_error("not-ready")
-        elif pending := self._run(held, self.stages.on_requestheaders):
+        elif pending := run(held, self.stages.on_requestheaders):
             return self._judged_later(held, pending)
         return self._judged(held)
 
@@ -187,15 +194,23 @@ class Guard:
         if held.refusal and held.announces_more_than(CUT_OFF) and flow.killable:
             flow.kill()
 
-    def _request(self, flow: http.HTTPFlow) -> bool:
+    def _request(self, flow: http.HTTPFlow) -> Awaitable[bool] | bool:
         held = self._of(flow)
         self._refuse_changed(held)
         held.read = True
         if not held.refusal:
             say_length(flow.request)
-            if self._run(held, self.stages.on_request):
-                held.refusal = guard_error("not-judged")  # a stage that waits has no place here
-        held.seen = request_state(flow, read=True)
+            if pending := run(held, self.stages.on_request):
+                return self._request_later(held, pending)
+        return self._decided(held)
+
+    async def _request_later(self, held: Held, pending: Awaitable[None]) -> bool:
+        """What is sent upstream is masked by a worker; nobody else sees the flow before."""
+        await pending
+        return self._decided(held)
+
+    def _decided(self, held: Held) -> bool:
+        held.seen = request_state(held.flow, read=True)
         self._put_answer(held)
         return True
 
@@ -243,8 +258,11 @@ class Guard:
 
     async def _response(self, flow: http.HTTPFlow) -> bool:
         held = self._of(flow)
+        if held.flowing:
+            await self.streams.finish(held)
+            return True
         if not held.refusal and held.withheld is not None and flow.response is not None:
-            held.withheld.raw_content, held.withheld.trailers = flow.response.raw_content, None
+            held.withheld.raw_content, held.withheld.trailers = flow.response.raw_content, flow.response.trailers
             held.withheld.timestamp_end = flow.response.timestamp_end
         elif not held.refusal:
             held.refusal = guard_error("not-judged")
@@ -271,11 +289,14 @@ class Guard:
 
     async def _error(self, flow: http.HTTPFlow) -> bool:
         held = self._of(flow)
-        flow.response = None
-        await self._finish_stages(held, self.stages.on_error, answers=False)
+        if held.flowing:
+            await self.streams.finish(held)
+        else:
+            flow.response = None
+            await self._finish_stages(held, self.stages.on_error, answers=False)
+            self._mark(held)
         if flow.error:
             flow.error.msg = error_text(flow.error.msg)
-        self._mark(held)
         return True
 
     async def _finish_stages(self, held: Held, stages: tuple[tuple[str, Any], ...], *, answers: bool) -> None:
@@ -283,7 +304,7 @@ class Guard:
         held.finishing = True
         held.flow._backup = None  # another script's copy of the flow as it came: it would be shown and saved with it
         for name, hook in stages:
-            await self._run_async(held, name, hook)
+            await run_out(held, name, hook)
             self._settle(held, answers)
         self._settle(held, answers)
 
@@ -306,7 +327,9 @@ class Guard:
         held = self._of(flow)
         held.seal = self._seal_answer
         flow.intercepted = False
-        if flow.response is not held.answer or (flow.response and response_state(flow) != held.seen):
+        if held.flowing:
+            self.streams.seal(flow)
+        elif flow.response is not held.answer or (flow.response and response_state(flow) != held.seen):
             held.refusal, flow.response = held.refusal or guard_error("response-changed"), None
             self._put_answer(held)
             held.seen = response_state(flow)
@@ -337,7 +360,7 @@ class Guard:
         elif flow.is_replay or not flow.live:
             held.refusal = guard_error("replayed-flow")
         else:
-            pending = self._run(held, self.stages.on_connect)
+            pending = run(held, self.stages.on_connect)
             if pending:
                 return self._judge_tunnel_later(held, pending)
         return self._judge_tunnel(held)
@@ -440,50 +463,3 @@ class Guard:
     def _mark(self, held: Held) -> None:
         held.flow.marked = marker(held)
         held.flow.comment = verdict_line(held)
-
-    # -- stages -------------------------------------------------------------------------------------------------------
-
-    def _run(self, held: Held, stages: tuple[tuple[str, Judge], ...]) -> Awaitable[None] | None:
-        """Run the stages of the way in up to the first refusal; what is returned has to be awaited for the rest."""
-        for at, (name, hook) in enumerate(stages):
-            started, pending = perf_counter_ns(), None
-            try:
-                pending = hook(held.flow)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a stage that fails refuses
-                self._failed(held, name, error, guard_error(f"{name}-failed"))
-            if pending is not None:
-                return self._run_on(held, name, pending, stages[at + 1 :], started)
-            held.took(name, perf_counter_ns() - started)
-            if held.refusal:
-                return None
-        return None
-
-    async def _run_on(
-        self, held: Held, name: str, pending: Awaitable[None], rest: tuple[tuple[str, Judge], ...], started: int
-    ) -> None:
-        """Wait for a stage, then run the others."""
-        try:
-            async with asyncio.timeout(STAGE_DEADLINE):
-                await pending
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
-            self._failed(held, name, error, guard_error(f"{name}-failed"))
-            stay()
-        held.took(name, perf_counter_ns() - started)
-        if not held.refusal and (further := self._run(held, rest)):
-            await further
-
-    async def _run_async(self, held: Held, name: str, hook: Callable[[http.HTTPFlow], Awaitable[None] | None]) -> None:
-        started = perf_counter_ns()
-        try:
-            result = hook(held.flow)
-            if result is not None:
-                async with asyncio.timeout(STAGE_DEADLINE):
-                    await result
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
-            self._failed(held, name, error, withheld(f"{name}-failed"))
-            stay()
-        held.took(name, perf_counter_ns() - started)
-
-    def _failed(self, held: Held, name: str, error: BaseException, refusal: Refusal) -> None:
-        held.refusal, held.error = held.refusal or refusal, type(error).__name__
-        log.error("%s failed, decision %s is a refusal: %s", name, held.decision_id, describe(error))

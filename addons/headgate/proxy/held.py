@@ -7,6 +7,7 @@ from typing import Any
 from mitmproxy import connection, http
 
 from headgate.model import Exchange, Refusal
+from headgate.proxy.flowing import Flowing
 from headgate.proxy.kept import Socket
 
 LINE = ("method", "scheme", "host", "port", "authority", "path", "http_version")
@@ -29,6 +30,7 @@ class Held(Exchange):
     for_recorders: tuple[http.Headers, bytes | None] | None = field(default=None, repr=False)  # what they see instead
     upgrading: bool = False  # the upstream has agreed to a WebSocket
     socket: Socket | None = field(default=None, repr=False)
+    flowing: Flowing | None = field(default=None, repr=False)  # its response has been let flow
     judged_at: float | None = None  # since when it is known that it may go on, by a clock that does not leap
     read: bool = False  # the request has arrived whole
     forwarded: bool = False

@@ -21,6 +21,7 @@ from mitmproxy.tools.web.master import WebMaster
 
 from headgate.errors import HeadgateError
 from headgate.proxy import internals
+from headgate.proxy.closing import close_for_good
 from headgate.proxy.dispatch import Dispatch
 from headgate.proxy.faults import quiet_logs, quiet_pages
 from headgate.proxy.frozen import Frozen, freeze, refuse_changes
@@ -29,6 +30,7 @@ from headgate.proxy.handshakes import read_or_refuse
 from headgate.proxy.heads import limit_heads
 from headgate.proxy.runtime import Runtime, Settings
 from headgate.proxy.socketlayer import speak_guarded
+from headgate.proxy.streamlayer import stream_guarded
 from headgate.proxy.web import install_window
 
 log = logging.getLogger(__name__)
@@ -143,7 +145,9 @@ def install(master: Master) -> Headgate:
     quiet_pages()
     read_or_refuse()
     limit_heads()
+    close_for_good()
     speak_guarded()
+    stream_guarded()
     return headgate
 
 

@@ -16,8 +16,9 @@ from mitmproxy.master import Master
 from mitmproxy.net.tls import create_client_proxy_context
 from mitmproxy.proxy import layer, mode_servers, server
 from mitmproxy.proxy.layers import http, tls
-from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http import _http1, _http2, _http_h2
 
+from headgate.proxy.flowing import OpeningHook
 from headgate.proxy.passing import PassingHook
 
 VERSION = "12.2.3"
@@ -33,7 +34,7 @@ HOOKS = frozenset(
         *("tls_failed_client", "tls_failed_server", "tls_start_client", "tls_start_server", "udp_end"),
         *("udp_error", "udp_message", "udp_start", "update", "websocket_end", "websocket_message"),
         "websocket_start",
-        PassingHook.name,  # the guard's own
+        *(OpeningHook.name, PassingHook.name),  # the guard's own
     }
 )
 """Every event that this mitmproxy can trigger; the guard knows what each of them may carry."""
@@ -56,11 +57,16 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
     "ConnectionHandler.hook_task": server.ConnectionHandler.hook_task,
     "ConnectionHandler.open_connection": server.ConnectionHandler.open_connection,
     "ConnectionHandler.server_event": server.ConnectionHandler.server_event,
+    "ConnectionHandler.handle_connection": server.ConnectionHandler.handle_connection,
+    "ConnectionHandler.close_connection": server.ConnectionHandler.close_connection,
     "Layer": layer.Layer,
     "HttpLayer": http.HttpLayer,
     "HttpStream": http.HttpStream,
     "Http1Connection": _http1.Http1Connection,
     "Http1Server": _http1.Http1Server,
+    "Http1Client": _http1.Http1Client,
+    "Http2Connection": _http2.Http2Connection,
+    "BufferedH2Connection": _http_h2.BufferedH2Connection,
     "Master.run": Master.run,
     "TLSLayer.start_tls": tls.TLSLayer.start_tls,
     "TLSLayer.receive_handshake_data": tls.TLSLayer.receive_handshake_data,
@@ -70,7 +76,7 @@ SOURCES: Mapping[str, Callable[..., Any]] = {
 }
 """The code whose order of steps the guard relies on."""
 
-DIGEST = "4085c40056c823ef2456f105ee4eacc1faa4db0deee1061094ea7dd1637e0176"
+DIGEST = "d977525ad193af5defbc738722be85605a6fd1cb7098ec41f3f31849bd67e5f7"
 """SHA-256 over the sources above, of mitmproxy 12.2.3."""
 
 

@@ -1,7 +1,7 @@
 """What the guard knows of one WebSocket: what masks its messages, how much has passed, and what of it may be shown.
 
 mitmproxy keeps every message for as long as a connection lives. Here only the last ones stay, as recorders may see
-them: masked on their way to the caller, and on their way from it without credentials.
+them: masked, and without credentials.
 """
 
 import itertools
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mitmproxy.websocket import WebSocketData, WebSocketMessage, WebSocketMessageState
 from wsproto.frame_protocol import Opcode
 
+from headgate.masking.due import Due
 from headgate.masking.plan import Plan
 
 MOST_SHOWN = 100
@@ -32,32 +33,30 @@ class Traffic:
 
 @dataclass(slots=True)
 class Pings:
-    """Pings that wait for their pong. What an upstream puts into one may be what masks are for, so that where any are
-    due the caller gets a number in its stead, and the upstream its own bytes back."""
+    """Pings that wait for their pong. What a peer puts into one may be what masks are for, so that where any are due
+    the other gets a number in its stead, and the peer its own bytes back; what was not asked for, it gets not at all.
+    """
 
-    of_client: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_PINGS), repr=False)
+    of_client: deque[tuple[bytes, bytes]] = field(default_factory=lambda: deque(maxlen=MOST_PINGS), repr=False)
     of_server: deque[tuple[bytes, bytes]] = field(default_factory=lambda: deque(maxlen=MOST_PINGS), repr=False)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def ping(self, payload: bytes, *, from_client: bool) -> bytes:
-        if from_client:
-            self.of_client.append(payload)
-            return payload
-        number = b"%d" % next(self.numbers)
-        self.of_server.append((number, payload))
-        return number
+    def ping(self, payload: bytes, *, from_client: bool, masked: bool) -> bytes:
+        sent = b"%d" % next(self.numbers) if masked else payload
+        (self.of_client if from_client else self.of_server).append((sent, payload))
+        return sent
 
-    def pong(self, payload: bytes, *, from_client: bool) -> bytes:
-        if from_client:
-            return next((own for number, own in self.of_server if number == payload), payload)
-        return payload if payload in self.of_client else b""
+    def pong(self, payload: bytes, *, from_client: bool, masked: bool) -> bytes:
+        """`masked`: what this peer says is."""
+        asked = self.of_server if from_client else self.of_client
+        return next((own for sent, own in asked if sent == payload), b"" if masked else payload)
 
 
 @dataclass(slots=True)
 class Socket:
     """One WebSocket that has been let open; `opened` is of a clock that does not leap."""
 
-    plan: Plan | None
+    due: Due
     opened: float
     data: WebSocketData = field(default_factory=WebSocketData, repr=False)
     sent: Traffic = field(default_factory=Traffic)
@@ -68,10 +67,14 @@ class Socket:
     started: bool = False
     over: bool = False
 
+    def plan(self, *, from_client: bool) -> Plan | None:
+        """What masks messages in this direction; None where nothing in them has to be masked."""
+        return _reading(self.due.request if from_client else self.due.caller)
+
     @property
-    def masks(self) -> bool:
-        """Whether anything in messages to the caller has to be masked."""
-        return self.plan is not None and self.plan.reads_body
+    def recorded(self) -> Plan | None:
+        """What masks messages as recorders see them."""
+        return _reading(self.due.record)
 
     def count(self, size: int, *, from_client: bool) -> None:
         traffic = self.sent if from_client else self.received
@@ -93,3 +96,7 @@ class Socket:
         """Show the messages as they are, whatever has been made of them."""
         if [message.get_state() for message in self.data.messages] != self.messages:
             self.data.messages[:] = [WebSocketMessage(*state) for state in self.messages]
+
+
+def _reading(plan: Plan | None) -> Plan | None:
+    return plan if plan is not None and plan.reads_body else None

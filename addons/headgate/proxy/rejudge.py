@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from headgate.model import BundleRef, Exchange, Refusal, guard_error
+from headgate.model import BundleRef, Exchange, Refusal, guard_error, withheld
 from headgate.proxy.faults import describe
 from headgate.proxy.held import Held
 from headgate.proxy.stages import Stages
@@ -70,8 +70,9 @@ class Rejudge:
                     await asyncio.sleep(0)
 
     def overdue(self, held: Held) -> bool:
-        """Whether nobody has judged a WebSocket again for so long that its verdict does not count any more."""
-        since = held.judged_at or (held.socket.opened if held.socket else 0.0)
+        """Whether nobody has judged what lasts again for so long that its verdict does not count any more."""
+        lasting = held.socket or held.flowing
+        since = held.judged_at or (lasting.opened if lasting else 0.0)
         return self._clock() - since > self.interval * self.patience
 
     def _judge(self, held: Held) -> None:
@@ -95,11 +96,14 @@ def _lasts(held: Held) -> bool:
 
 def judged_again(held: Held, bundle: BundleRef | None, stages: Stages, now: float) -> Refusal | None:
     """What the rules in `bundle` say of an exchange at `now`, in seconds since the epoch; a WebSocket that may go on is
-    masked as they say. Judged is another exchange with what was sent and shown: the record of the first stays."""
+    masked as they say, and a response that flows ends where other masks are due than when it began. Judged is another
+    exchange with what was sent and shown: the record of the first stays."""
     if bundle is None:
         return guard_error("not-ready")
     anew = Exchange(held.decision_id, now, bundle, source=held.source, request=held.request, shown=held.shown)
     refusal = stages.again(anew, bundle)
     if refusal is None and held.socket:
-        held.socket.plan = stages.sockets.due(anew)
+        held.socket.due = stages.sockets.due(anew)
+    if refusal is None and held.flowing and not held.flowing.mask.applies(stages.streams.due(anew)):
+        return withheld("masks-changed")
     return refusal

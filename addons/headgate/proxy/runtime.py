@@ -25,6 +25,7 @@ from headgate.capture.writer import Writer
 from headgate.errors import HeadgateError
 from headgate.identity.addon import Identity, Sources
 from headgate.masking.addon import Masking
+from headgate.masking.inline import Inline
 from headgate.masking.workers import Workers
 from headgate.model import STRICT, Exchange, PathRules
 from headgate.policy.addon import Policy
@@ -71,16 +72,17 @@ class Runtime:
         self._active.load_now(before=self._trust.open)
         self._admin = AdminListener(settings.admin, self._status()) if settings.admin else None
         self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom)
-        self._workers = Workers()
+        self._workers, self._inline = Workers(), Inline()
+        self._serving = False
         self._take_up(self._bundle())
-        stages, self._sockets = self._stages(guard), guard.sockets
+        stages, self._sockets, self._streams = self._stages(guard), guard.sockets, guard.streams
         guard.begin(stages, lambda: self._active.current, self._proxyserver.connections.get)
         self.rejudge = Rejudge(
             guard.exchanges,
             lambda held: judged_again(held, self._active.current, stages, time.time()),
-            guard.sockets.close,
+            guard.close,
         )
-        guard.sockets.overdue = self.rejudge.overdue
+        guard.sockets.overdue = guard.streams.overdue = self.rejudge.overdue
         self._keep("the judge of what lasts", self.rejudge.run())
         for name, work in self._trust.work().items():
             self._keep(name, work)
@@ -92,7 +94,8 @@ class Runtime:
     def running(self) -> None:
         """Start the maskers, now that the listeners are up: cut off in their start, they would keep asyncio waiting."""
         self._keep("the maskers", self._workers.start())
-        bundle = self._bundle()
+        bundle, self._serving = self._bundle(), True
+        self._load_detection(bundle)
         where = self._settings.rules if bundle.files else self._settings.state
         log.info("headgate guards with rules `%s` %s from `%s`", bundle.name, label(bundle), where.as_posix())
         if self._admin:
@@ -103,11 +106,13 @@ class Runtime:
     async def stop(self) -> None:
         """End what runs beside; what has been recorded is written out."""
         self._sockets.finish_all("proxy-stopped")
+        await self._streams.finish_all("proxy-stopped")
         if self._admin:
             await self._admin.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._inline.stop()
         await self._workers.stop()
         await asyncio.to_thread(self._writer.close, DRAIN)
 
@@ -128,7 +133,7 @@ class Runtime:
                 time.time,
                 signals=lambda: self._trust.signals.at(time.time()),
             ),
-            Masking(exchanges, lambda exchange: _rules_of(exchange).masking, self._workers),
+            self._masking(exchanges),
             Capture(
                 exchanges,
                 self._writer,
@@ -136,6 +141,10 @@ class Runtime:
                 on_error=lambda: self._settings.on_capture_error,
             ),
         )
+
+    def _masking(self, exchanges: Mapping[str, Exchange]) -> Masking:
+        rules, key = (lambda exchange: _rules_of(exchange).masking), self._trust.token_key
+        return Masking(exchanges, rules, self._workers, key, self._inline)
 
     def _status(self) -> Status:
         """What the admin listener tells of this proxy."""
@@ -178,6 +187,12 @@ class Runtime:
         for name in sorted(target.name for target in bundle.targets.all() if target.observe):
             log.warning("target `%s` is OBSERVED: nothing of what policy says of it is enforced", name)
         self._frozen.decide(self._options, ASKS, bool(bundle.identity.certificates))
+        self._load_detection(bundle)
+
+    def _load_detection(self, bundle: Bundle) -> None:
+        """Have it at hand before the first stream needs it."""
+        if self._serving and bundle.masking.masks and bundle.masking.everything.detect:
+            self._inline.start()
 
     def _bundle(self) -> Bundle:
         bundle = self._active.current

@@ -1,8 +1,8 @@
 """WebSockets under the guard: what may be said on them, what of it is shown, and when they end.
 
-A message to the caller is masked like the body of a response, in order, before anybody sees it or it goes on. What is
-due and cannot be masked ends the connection, as does a refusal that comes later (see `rejudge`). What has been said
-stays on the flow only as far as it may be shown, and not for long.
+A message to the caller is masked like the body of a response, and one from it like that of a request, in order, before
+anybody sees it or it goes on. What is due and cannot be masked ends the connection, as does a refusal that comes later
+(see `rejudge`). What has been said stays on the flow only as far as it may be shown, and not for long.
 """
 
 import asyncio
@@ -93,33 +93,51 @@ class Sockets:
         return False
 
     def _judge_message(self, held: Held, socket: Socket, passing: Passing) -> Awaitable[bool] | bool:
-        if passing.from_client or not socket.masks:
-            self._let_pass(socket, passing, passing.content)
-        elif passing.sort is Sort.TEXT and socket.plan:
-            return self._mask(held, socket, socket.plan, passing)
+        plan = socket.plan(from_client=passing.from_client)
+        if plan is None and (passing.from_client or socket.recorded is None):
+            self._let_pass(socket, passing, passing.content, readable=socket.recorded is None)
+        elif plan is None or passing.sort is Sort.TEXT:
+            return self._mask(held, socket, plan, passing)
         else:
             held.refusal = withheld("binary-message")
         return False
 
-    async def _mask(self, held: Held, socket: Socket, plan: Plan, passing: Passing) -> bool:
+    async def _mask(self, held: Held, socket: Socket, plan: Plan | None, passing: Passing) -> bool:
+        """Without a plan it goes on as it is, and only its record is masked: its caller is excepted."""
+        out = passing.content
         try:
             with self.silence(held):
                 async with asyncio.timeout(DEADLINE):
-                    masked = await self.stages.message(held, plan, passing.content)
-            masked.decode()
+                    out = await self.stages.message(held, plan, out, True) if plan else out
+                    shown = await self._shown(held, socket, plan, passing, out)
+            if passing.sort is Sort.TEXT:
+                out.decode()
         except CannotMask as cannot:
             held.refusal = held.refusal or withheld(cannot.reason)
         except (TimeoutError, UnicodeDecodeError):
             held.refusal = held.refusal or withheld("message-not-masked")
         else:
-            self._let_pass(socket, passing, masked)
+            self._let_pass(socket, passing, out, shown, readable=shown is not None)
         return False
 
-    def _let_pass(self, socket: Socket, passing: Passing, out: bytes) -> None:
+    async def _shown(self, held: Held, socket: Socket, plan: Plan | None, passing: Passing, out: bytes) -> bytes | None:
+        """The message as its record is masked; None when it cannot be, which is no reason to keep it from the peer."""
+        if socket.recorded in (plan, None):
+            return out
+        if passing.from_client or passing.sort is not Sort.TEXT:
+            return None
+        try:
+            return await self.stages.message(held, socket.recorded, passing.content, False)
+        except CannotMask:
+            return None
+
+    def _let_pass(
+        self, socket: Socket, passing: Passing, out: bytes, shown: bytes | None = None, *, readable: bool
+    ) -> None:
         passing.out = out
         socket.count(len(out), from_client=passing.from_client)
-        shown = showable(out, readable=not (passing.from_client and socket.masks))
-        socket.show(shown, from_client=passing.from_client, is_text=passing.sort is Sort.TEXT, now=time.time())
+        content = showable(out if shown is None else shown, readable=readable)
+        socket.show(content, from_client=passing.from_client, is_text=passing.sort is Sort.TEXT, now=time.time())
 
     def heard(self, flow: http.HTTPFlow) -> bool:
         """A message has been judged: others may look at what is shown of it."""
@@ -210,14 +228,14 @@ class Sockets:
 
 
 def _control(socket: Socket, passing: Passing) -> bytes:
-    """What goes on of a frame that is no message; bytes that an upstream is free to choose are what masks are for."""
+    """What goes on of a frame that is no message; bytes that a peer is free to choose are what masks are for."""
+    from_client = passing.from_client
+    masked = socket.plan(from_client=from_client) is not None
     if passing.sort is Sort.CLOSE:
-        socket.data.close_code, socket.data.closed_by_client = passing.code, passing.from_client
-        return b"" if socket.masks and not passing.from_client else passing.content
-    if not socket.masks:
-        return passing.content
+        socket.data.close_code, socket.data.closed_by_client = passing.code, from_client
+        return b"" if masked else passing.content
     answer = socket.pings.ping if passing.sort is Sort.PING else socket.pings.pong
-    return answer(passing.content, from_client=passing.from_client)
+    return answer(passing.content, from_client=from_client, masked=masked)
 
 
 def _hang_up(handler: ConnectionHandler, held: Held) -> None:

@@ -9,7 +9,9 @@ from mitmproxy import connection, http
 from headgate.capture.addon import Capture
 from headgate.identity.addon import Identity
 from headgate.masking.addon import Masking
+from headgate.masking.due import Due
 from headgate.masking.plan import CannotMask, Plan
+from headgate.masking.streaming import StreamMask
 from headgate.model import BundleRef, Exchange, Refusal, guard_error
 from headgate.policy.addon import Policy
 
@@ -20,8 +22,20 @@ Async = Callable[[http.HTTPFlow], Awaitable[None] | None]
 class SocketStages:
     """What is due while a WebSocket is open: masking (`due` says by what, `message` does it); capture at its end."""
 
-    due: Callable[[Exchange], Plan | None]
-    message: Callable[[Exchange, Plan, bytes], Awaitable[bytes]]
+    due: Callable[[Exchange], Due]
+    message: Callable[[Exchange, Plan, bytes, bool], Awaitable[bytes]]
+    closed: Callable[[http.HTTPFlow, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStages:
+    """What is due for a response that may flow: `mask` says by what (None: it is masked as a whole), `due` what that
+    would be now; `keep` refuses what could not be recorded; `finish` masks the request at the end, `closed` records."""
+
+    mask: Callable[[http.HTTPFlow], Awaitable[StreamMask | None]]
+    due: Callable[[Exchange], Due]
+    keep: Async
+    finish: Async
     closed: Callable[[http.HTTPFlow, int, int], None]
 
 
@@ -34,6 +48,7 @@ def _not_ready(_exchange: Exchange, _bundle: BundleRef) -> Refusal:
 
 
 NO_SOCKETS = SocketStages(_cannot, _cannot, lambda _flow, _sent, _received: None)
+NO_STREAMS = StreamStages(_cannot, _cannot, _cannot, _cannot, lambda _flow, _sent, _received: None)
 
 
 @dataclass(slots=True)
@@ -48,6 +63,7 @@ class Stages:
     client_disconnected: Callable[[connection.Client], None]
     sockets: SocketStages = NO_SOCKETS
     again: Callable[[Exchange, BundleRef], Refusal | None] = _not_ready
+    streams: StreamStages = NO_STREAMS
 
 
 NO_STAGES = Stages((), (), (), (), (), lambda _client: None)
@@ -67,10 +83,16 @@ def compose(identity: Identity, policy: Policy, masking: Masking, capture: Captu
             ("identity", identity.requestheaders),
             ("policy", policy.requestheaders),
         ),
-        on_request=(("identity", identity.request), ("policy", policy.request), ("assertion", identity.vouch)),
+        on_request=(
+            ("identity", identity.request),
+            ("policy", policy.request),
+            ("masking", masking.request),
+            ("assertion", identity.vouch),
+        ),
         on_response=(("masking", masking.response), ("capture", capture.response)),
         on_error=(("masking", masking.error), ("capture", capture.error)),
         client_disconnected=identity.client_disconnected,
         sockets=SocketStages(masking.due, masking.message, capture.closed),
+        streams=StreamStages(masking.stream, masking.due, capture.keep, masking.streamed, capture.closed),
         again=lambda exchange, bundle: identity.again(exchange) or policy.again(exchange, bundle),
     )

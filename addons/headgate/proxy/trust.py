@@ -22,6 +22,9 @@ from headgate.identity.releases import Releases
 from headgate.identity.replays import Replays
 from headgate.identity.revocations import RevocationList
 from headgate.identity.store import IdentityStore
+from headgate.masking.detection.language import require_model
+from headgate.masking.rules import MaskingRules
+from headgate.masking.tokens import token_key
 from headgate.policy.signals import SignalBoard
 from headgate.policy.store import SignalStore
 
@@ -33,6 +36,7 @@ class Trust:
         self._state, self._store = state, IdentityStore(state)
         self._base = Path.cwd()  # as it is now: a deployment may take the folder away under a running proxy
         self._signers: dict[tuple[str, ...], AssertionKeys] = {}
+        self._token_keys: dict[str, bytes] = {}
         self.development: DevelopmentKey | None = None
         self.keys = KeyRing(time.time)
         self.revocations = RevocationList(self._store.latest, time.monotonic)
@@ -58,8 +62,19 @@ class Trust:
             self.development = DevelopmentKey.open(self._state)
         if rules.forward:
             self._signers[rules.forward.keys] = AssertionKeys.open(rules.forward.keys, os.environ, self._base)
+        self._prepare_masks(bundle.masking)
         if rules.releases:
             self._accept(rules.releases)
+
+    def _prepare_masks(self, masks: MaskingRules) -> None:
+        if masks.token_key:
+            self._token_keys[masks.token_key] = token_key(masks.token_key, os.environ, self._base)
+        if masks.needs_model:
+            require_model()
+
+    def token_key(self, masks: MaskingRules) -> bytes:
+        """The key of the tokens and hashes of these masks; nothing if they make none."""
+        return self._token_keys[masks.token_key] if masks.token_key else b""
 
     def take_up(self, bundle: Bundle) -> None:
         """Follow the keys that the rules now in force name."""

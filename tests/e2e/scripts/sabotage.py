@@ -10,7 +10,7 @@ from typing import Any
 
 from mitmproxy import ctx, exceptions, http
 
-from headgate.proxy import guard as guard_module
+from headgate.proxy import passage
 
 SECRET = "c4n4ry in the text of an exception"
 BRIEFLY = 0.2
@@ -64,10 +64,10 @@ def _fail(kind: str, flow: http.HTTPFlow, stage: Callable[[http.HTTPFlow], Any])
 
 def _hang() -> Awaitable[None]:
     """Never done; its deadline, which the guard reads once it has this, is short."""
-    usual, guard_module.STAGE_DEADLINE = guard_module.STAGE_DEADLINE, BRIEFLY
+    usual, passage.STAGE_DEADLINE = passage.STAGE_DEADLINE, BRIEFLY
 
     async def forever() -> None:
-        guard_module.STAGE_DEADLINE = usual
+        passage.STAGE_DEADLINE = usual
         await asyncio.Event().wait()
 
     return forever()

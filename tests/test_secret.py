@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headgate.errors import HeadgateError
-from headgate.identity.secret import ACCEPTED, MAX_FILE, reference, resolve
+from headgate.secret import ACCEPTED, MAX_FILE, reference, resolve
 
 SECRET = b"c4n4ry-of-the-secret"
 

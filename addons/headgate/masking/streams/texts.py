@@ -1,0 +1,49 @@
+"""Texts that follow one another: the data of events that are no JSON.
+
+They are records, each complete, and are treated as such strings of a document are (see `seams`), until they show to be
+pieces of one text.
+"""
+
+import re
+from typing import Any
+
+from headgate.masking.formats.plaintext import LOCATION
+from headgate.masking.streams.deltas import Extra
+from headgate.masking.streams.flow import Flow
+from headgate.masking.streams.reach import reach_of
+from headgate.masking.streams.record import Records
+from headgate.masking.streams.seams import Seam
+
+_SCALAR = re.compile(r"\s*(?:-?[\d.eE+-]+|true|false|null)?\s*")
+"""What is JSON, too, and without members."""
+
+
+class Texts:
+    """Without `hold`, nothing is held back: of what is found only later, the beginning has gone."""
+
+    def __init__(self, records: Records) -> None:
+        self._records, self._seam = records, Seam(records, "")
+        self._flow: Flow | None = None
+        self.hold = True
+        self._frame: Any = None
+
+    def mask(self, text: str, frame: Any = None) -> str:
+        """The text as it goes on; CannotMask where fields are due that nobody can look for in it."""
+        if not _SCALAR.fullmatch(text):
+            self._records.refuse_fields(text)
+        if self._flow:
+            self._frame = frame
+            out = self._flow.feed(text)
+            return out if self.hold else out + self._flow.release()
+        crossing = self._seam.cross(text)
+        if self._seam.turned:
+            self._flow = Flow(self._records, reach_of(self._records.plan), "", LOCATION)
+            self._flow.sent(self._seam.before)
+        if crossing is None:
+            return self._records.mask_text(text)
+        new = self._records.replaced(text[: crossing.length], crossing.cut, LOCATION)
+        return new + self._records.mask_text(text[crossing.length :])
+
+    def rest(self) -> list[Extra]:
+        """What is held back."""
+        return [Extra(self._flow.release(), self._frame)] if self._flow and self._flow.waits else []
