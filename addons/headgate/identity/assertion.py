@@ -27,9 +27,9 @@ from jwt.algorithms import ECAlgorithm
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from headgate.errors import HeadgateError, InvalidRules
-from headgate.secret import Reference, resolve, signing_key
 from headgate.match import Duration, Section, listed
 from headgate.model import Principal, Workload
+from headgate.secret import Reference, resolve, signing_key
 
 ALGORITHM = "ES256"
 TYPE = "headgate-assertion+jwt"

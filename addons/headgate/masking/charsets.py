@@ -60,6 +60,9 @@ FAMILIES = {"utf-16-le": "utf-16", "utf-16-be": "utf-16", "utf-32-le": "utf-32",
 PRESCAN = 1024
 """Bytes in which HTML looks for a `meta` that names the charset."""
 
+HEAD = 64 * 1024
+"""Bytes in which browsers go on looking for it, as long as the head of a page lasts, where nothing else names one."""
+
 _META = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_.:-]+)[\"']")
 
@@ -83,12 +86,12 @@ def read(data: bytes, declared: str | None, *, html: bool = False, xml: bool = F
     """The characters of a body whose type declares that charset; CannotMask when readers could differ on them."""
     mark, marked = next(((mark, codec) for mark, codec in MARKS if data.startswith(mark)), (b"", ""))
     named = codec_of(declared) if declared else ""
-    found = _inside(data[: PRESCAN * (1 if html else 4)], html=html, xml=xml)
-    own = codec_of(found) if found else ""
-    if html and own.startswith("utf-16"):
-        own = "utf-8"
+    voices = [codec_of(name) for name in _inside(data, html=html, xml=xml, unsaid=not (mark or named))]
+    if html:
+        voices = ["utf-8" if voice.startswith("utf-16") else voice for voice in voices]
+    own = voices[0] if voices else ""
     codec = marked or named or own or "utf-8"
-    if any(voice and not _agree(codec, voice) for voice in (named, own)):
+    if any(voice and not _agree(codec, voice) for voice in (named, *voices)):
         raise CannotMask("charset-contradicted")
     if codec in FAMILIES.values() or (codec.startswith("utf-32") and (html or not named)):
         raise CannotMask("charset-not-maskable")  # which bytes come first is not said; browsers know no UTF-32
@@ -113,10 +116,15 @@ def _agree(one: str, other: str) -> bool:
     return one == other or FAMILIES.get(one) == other or (one in narrow and other in narrow)
 
 
-def _inside(head: bytes, *, html: bool, xml: bool) -> str:
-    found = _XML.match(head) if xml else None
-    found = found or (_META.search(head) if html else None)
-    return found[1].decode("ascii") if found else ""
+def _inside(data: bytes, *, html: bool, xml: bool, unsaid: bool) -> list[str]:
+    """What a document says of its charset, every time: which `meta` counts, browsers tell by more than is read here.
+
+    Where nothing else does (`unsaid`), they look further.
+    """
+    if html:
+        return [found[1].decode("ascii") for found in _META.finditer(data, 0, HEAD if unsaid else PRESCAN)]
+    found = _XML.match(data, 0, PRESCAN * 4) if xml else None
+    return [found[1].decode("ascii")] if found else []
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -9,16 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from headgate.masking.plan import Operator, Plan, Span
-from headgate.masking.tokens import hashed, token
+from headgate.masking.tokens import FIELD, hashed, token
 
 SHOWN = 4
 SHORTEST = 8
 """`last4` shows nothing of a value with fewer characters: four would be more than half of it."""
 
 SEPARATORS = frozenset(" -./:@_()+,")
-
-FIELD = "field"
-"""The entity of a value that is masked for where it stands."""
 
 
 class Cut(NamedTuple):

@@ -2,12 +2,12 @@
 
 Both come from HMAC-SHA-256 (RFC 2104) over the entity and the value, without its separators and in lower case, under
 the bundle's `token_key`. A hash is a word of its own. A token keeps the length, the separators and the character
-classes of what it stands for, and is made so that it is nobody's: a card number has no issuer's digit and fails Luhn's
-check, a social security number has group 00, a telephone number begins with 000, an account number names no country,
-an e-mail address ends in a domain that cannot exist (RFC 2606, or a code that ISO 3166 never assigns). So detection
-does not take one for a value again. Values whose shape is all that they are known by (dates, addresses of machines,
-licences) get letters in place of digits; credentials become a word in brackets. Whoever has the key can try all values
-of a small set.
+classes of what it stands for, and is made so that it is nobody's: a card number begins as no issuer's do and fails
+Luhn's check, a social security number has group 00, a telephone number begins with 000 and an account number names no
+country; none of them holds a telephone number (module `nobody`); an e-mail address ends in a domain that cannot exist
+(RFC 2606, or a code that ISO 3166 never assigns). So detection does not take one for a value again. Values whose shape
+is all that they are known by (dates, addresses of machines, licences) get letters in place of digits; credentials
+become a word in brackets. Whoever has the key can try all values of a small set.
 """
 
 import hmac
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from headgate.errors import HeadgateError
+from headgate.masking.nobody import nobodys
 from headgate.masking.plan import CannotMask
 from headgate.secret import resolve
 
@@ -29,7 +30,10 @@ RARE = "jqvz"
 SIXTEEN = "abcdefghijklmnop"
 HASH_LETTERS = 32
 
-DIGITS = frozenset({"CREDIT_CARD", "IBAN_CODE", "PHONE_NUMBER", "UK_NHS", "US_ITIN", "US_SSN", "field"})
+FIELD = "field"
+"""The entity of a value that is masked for where it stands."""
+
+DIGITS = frozenset({"CREDIT_CARD", "IBAN_CODE", "PHONE_NUMBER", "UK_NHS", "US_ITIN", "US_SSN", FIELD})
 """Entities whose tokens keep digits: for each there are numbers that are nobody's."""
 
 SECRET = "SECRET"  # noqa: S105 - an entity's name
@@ -38,6 +42,9 @@ SHORTEST_SECRET = 8
 
 SPELLED = frozenset({SECRET, "URL"})
 """Entities of which each character counts, and its case."""
+
+ATTEMPTS = 100
+"""Draws of digits until they are nobody's; nearly all are at the first."""
 
 SHORT = 6
 """Digits of which so few are no number of anybody's: nothing about them is fixed."""
@@ -60,10 +67,11 @@ def token(value: str, entity: str, key: bytes) -> str:
     """What stands for `value`; CannotMask without a key."""
     draw = _Draw(value, entity, key)
     if entity == SECRET:
-        return f"[{SECRET}:{draw.text('x' * max(len(value) - len(SECRET) - 3, SHORTEST_SECRET), RARE)}]"
+        length = max(len(value) - len(SECRET) - len("[:]"), SHORTEST_SECRET)
+        return f"[{SECRET}:{''.join(draw.character('x', RARE, None) for _ in range(length))}]"
     local, at, domain = value.rpartition("@")
-    if at and entity in ("EMAIL_ADDRESS", "field") and _TAIL.search(domain):
-        return draw.text(local, CONSONANTS) + at + _nowhere(draw, domain)
+    if at and entity in ("EMAIL_ADDRESS", FIELD) and _TAIL.search(domain):
+        return draw.text(local) + at + _nowhere(draw, domain)
     digits = iter(_digits(draw, value, entity)) if entity in DIGITS else None
     letters = CONSONANTS if entity in DIGITS and not _COUNTRY.match(value) else RARE
     return "".join(draw.character(character, letters, digits) for character in value)
@@ -71,9 +79,8 @@ def token(value: str, entity: str, key: bytes) -> str:
 
 def number_token(value: str, entity: str, key: bytes) -> str:
     """A number of JSON with as many digits as `value` has, signs and exponents left out; it begins with no zero."""
-    count = sum(map(str.isdigit, value)) or 1
-    digits = _invalid(_numbered(_Draw(value, entity, key), count, entity))
-    return "".join(map(str, digits))
+    digits = _digits(_Draw(value, entity, key), value, entity, number=True)
+    return "".join(map(str, digits)) or "1"
 
 
 def hashed(value: str, entity: str, key: bytes) -> str:
@@ -128,58 +135,44 @@ class _Draw:
         letter = letters[self.below(len(letters))]
         return letter.upper() if original.isupper() else letter
 
-    def text(self, original: str, letters: str) -> str:
-        """A text of the same shape, with digits where it has some."""
-        numbers = iter(lambda: self.below(10), None)
-        return "".join(self.character(character, letters, numbers) for character in original)
+    def text(self, original: str) -> str:
+        """A text of the same shape, with digits where it has some; what follows a dot is no top-level domain."""
+        numbers, made, rare = iter(lambda: self.below(10), None), [], 0
+        for character in original:
+            made.append(self.character(character, RARE if rare else CONSONANTS, numbers))
+            rare = 2 if character == "." else max(0, rare - 1)
+        return "".join(made)
 
 
 def _nowhere(draw: _Draw, domain: str) -> str:
     """A domain of the same length that cannot exist; one too short for that ends in a code that is never assigned."""
-    for end in (".invalid", ".test", ".zz"):
+    for end in (".test", ".zz"):
         if len(domain) > len(end):
-            return draw.text(domain[: -len(end)], CONSONANTS).rstrip(".-").ljust(len(domain) - len(end), "z") + end
+            return draw.text(domain[: -len(end)]).rstrip(".-").ljust(len(domain) - len(end), "z") + end
     return "z" * len(domain)
 
 
-def _digits(draw: _Draw, value: str, entity: str) -> list[int]:
+def _digits(draw: _Draw, value: str, entity: str, *, number: bool = False) -> list[int]:
+    """Digits for those of `value`, drawn until they are nobody's; a `number` begins with no zero."""
     count = sum(character.isdigit() or character.isnumeric() for character in value)
-    found = [draw.below(10) for _ in range(count)]
-    if entity == "IBAN_CODE":
-        return found
-    if entity in ("US_SSN", "US_ITIN"):
-        found[3:5] = [0, 0][: max(0, count - 3)]
-        found[:1] = [first % 9 for first in found[:1]]
-        return found
-    leading = 1 if entity == "CREDIT_CARD" else 3
-    if entity in ("CREDIT_CARD", "PHONE_NUMBER", "UK_NHS") or count > SHORT:
-        found[:leading] = [0] * min(leading, count)
-    return _invalid(found)
-
-
-def _numbered(draw: _Draw, count: int, entity: str) -> list[int]:
-    found = [draw.below(10) for _ in range(count)]
-    found[0] = 9 if entity == "CREDIT_CARD" else 1 if count > SHORT else 1 + found[0] % 9
-    if entity in ("US_SSN", "US_ITIN"):
-        found[3:5] = [0, 0][: max(0, count - 3)]
-    elif entity != "CREDIT_CARD" and count > SHORT:
-        found[1:4] = [0, 0, 0]
+    shape = "0" * count if number else value
+    found: list[int] = []
+    for _ in range(ATTEMPTS):
+        found = _drawn(draw, count, entity)
+        if number and found[:1] == [0]:
+            found[0] = 1 if count > SHORT else 1 + draw.below(9)
+        if (entity == FIELD and count <= SHORT) or nobodys(found, shape):
+            break
     return found
 
 
-def _invalid(digits: list[int]) -> list[int]:
-    """Digits that pass neither Luhn's check nor the one modulo 11; the last one gives way."""
-    while len(digits) > 1 and (_luhn(digits) or _modulo_11(digits)):
-        digits = [*digits[:-1], (digits[-1] + 1) % 10]
-    return digits
-
-
-def _luhn(digits: list[int]) -> bool:
-    """ISO/IEC 7812-1, annex B."""
-    doubled = [digit * 2 - 9 * (digit > 4) if at % 2 else digit for at, digit in enumerate(reversed(digits))]
-    return len(digits) > 11 and sum(doubled) % 10 == 0
-
-
-def _modulo_11(digits: list[int]) -> bool:
-    """The check of NHS numbers, which ten digits have."""
-    return len(digits) == 10 and sum(digit * (10 - at) for at, digit in enumerate(digits)) % 11 == 0
+def _drawn(draw: _Draw, count: int, entity: str) -> list[int]:
+    found = [draw.below(10) for _ in range(count)]
+    if entity in ("US_SSN", "US_ITIN"):
+        found[3:5] = [0, 0][: max(0, count - 3)]
+        found[:1] = [1 + first % 8 for first in found[:1]]
+    elif entity == "CREDIT_CARD":
+        found[:1] = [9][:count]
+    elif entity in ("PHONE_NUMBER", "UK_NHS") or (count > SHORT and entity != "IBAN_CODE"):
+        found[:3] = [0] * min(3, count)
+    return found

@@ -24,7 +24,7 @@ from headgate.identity.revocations import RevocationList
 from headgate.identity.store import IdentityStore
 from headgate.masking.detection.language import require_model
 from headgate.masking.rules import MaskingRules
-from headgate.masking.tokens import token_key
+from headgate.masking.tokens import FIELD, token, token_key
 from headgate.policy.signals import SignalBoard
 from headgate.policy.store import SignalStore
 
@@ -68,7 +68,9 @@ class Trust:
 
     def _prepare_masks(self, masks: MaskingRules) -> None:
         if masks.token_key:
-            self._token_keys[masks.token_key] = token_key(masks.token_key, os.environ, self._base)
+            key = token_key(masks.token_key, os.environ, self._base)
+            token("0000", FIELD, key)  # the first takes half a second, which no request is to wait for
+            self._token_keys[masks.token_key] = key
         if masks.needs_model:
             require_model()
 

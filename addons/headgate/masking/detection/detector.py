@@ -20,7 +20,7 @@ from headgate.masking.detection.custom import recognizers_of
 from headgate.masking.detection.fast import GATE_SHARE, SEARCH_SHARE, SEARCH_UNITS, UNLIMITED, Fast
 from headgate.masking.detection.profile import plausible
 from headgate.masking.detection.secrets import find_secrets, names_secret, suspects
-from headgate.masking.disguise import disguises, visible
+from headgate.masking.disguise import disguises, may_be_disguised, visible
 from headgate.masking.entities import ENTITIES
 from headgate.masking.operators import cuts, splice
 from headgate.masking.plan import LANGUAGE_MODEL, CannotMask, Leaf, Plan, Profile, Span
@@ -81,7 +81,7 @@ class Detector:
 
     def _forms(self, leaves: Sequence[Leaf], found: Sequence[Sequence[Span]]) -> Iterator[_Form]:
         """What leaves say without their escapes, whole and without what is found in them anyway."""
-        odd = (at for at, leaf in enumerate(leaves) if "%" in leaf.text or "\\" in leaf.text)
+        odd = (at for at, leaf in enumerate(leaves) if may_be_disguised(leaf.text))
         for at in odd:
             leaf = leaves[at]
             self._budget.spend(SEARCH_UNITS + len(leaf.text) // SEARCH_SHARE)

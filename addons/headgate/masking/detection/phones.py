@@ -36,6 +36,9 @@ UNCOUNTED = 1000
 """Characters of a text whose tries need no counting: even a candidate with all breaks it may have, read again behind
 each number in it, takes fewer than `TRIES / UNCOUNTED` for each of its characters."""
 
+REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
+"""Those of `PhoneRecognizer`, for who asks without Presidio."""
+
 Found = tuple[int, int, float]
 """Where a number begins and ends, and its score."""
 
@@ -99,6 +102,21 @@ def find_phones(text: str, spend: Spend | None = None) -> list[Found]:
     if spans is None:
         spans = _read(text, regions, spend)
     return [(start, end, score) for start, end in _widest(spans)]
+
+
+def holds_number(text: str) -> bool:
+    """Whether there is a number in the text for any of the regions that are Presidio's default; it is not loaded."""
+    regions, in_ascii, in_unicode = _defaults()
+    alphabet = in_ascii if text.isascii() else in_unicode
+    first = None if alphabet.may_extend(text) else alphabet.chain.search(text)
+    spans = _scan(text, first, regions, alphabet, None) if first else None
+    return bool(_read(text, regions, None) if spans is None else spans)
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> tuple[Regions, Alphabet, Alphabet]:
+    regions = Regions(REGIONS)
+    return (regions, *alphabets(regions.fewest))
 
 
 def _widest(found: set[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -13,13 +13,16 @@ from headgate.masking.formats.form import form_pieces
 from headgate.masking.formats.runs import Part, Piece, Run, as_written
 from headgate.masking.plan import CannotMask
 
-UNREAD = frozenset({"content-type", "content-length", "content-transfer-encoding", "mime-version"})
+UNREAD = frozenset({"content-length", "content-transfer-encoding", "mime-version"})
 DISPOSITION = "content-disposition"
+KIND = "content-type"
+FRAMING = frozenset({"boundary", "charset", "header"})
+"""Parameters of the type that tell how the part is read; others may name a file."""
 VOUCHING = frozenset({"content-digest", "content-md5", "digest"})
 
 _LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[^\r\n]|\r\n[ \t])*)\r\n")
 _PARAMETER = re.compile(r";\s*([!#$&+.^_`|~0-9A-Za-z*-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))\s*", re.DOTALL)
-_KIND = re.compile(r"\s*[A-Za-z-]+\s*")
+_KIND = re.compile(r"[^;\"]*")
 _EXTENDED = re.compile(r"(?:utf-8|us-ascii|iso-8859-1)'[A-Za-z0-9-]*'", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ENCODED_WORD = "=?"
@@ -49,7 +52,8 @@ class PartHeaders:
     def __init__(self, text: str) -> None:
         self.text = text
         self._fields = list(_fields(text))
-        self._parameters = self._disposition()
+        self._parameters = self._of(DISPOSITION)
+        self._kind = self._of(KIND)
 
     def one(self, name: str) -> str:
         """The value of a field that may stand there once, empty when it does not."""
@@ -78,12 +82,13 @@ class PartHeaders:
                 continue
             if _ENCODED_WORD in self.text[field.value : field.end]:
                 raise CannotMask("part-header-unreadable")
-            if field.name != DISPOSITION:
+            if field.name not in (DISPOSITION, KIND):
                 piece = Piece(self.text[field.value : field.end - 2], field.value, field.end - 2)
                 yield Run([Part([piece], field.name, f"part:{field.name}", as_written)])
         for found in self._parameters:
             if keys or found.name != "name":
-                yield self._run(found)
+                yield self._run(found, DISPOSITION)
+        yield from (self._run(found, KIND) for found in self._kind if found.name not in FRAMING)
 
     def lengths(self, length: int) -> Iterator[tuple[int, int, str]]:
         """How the fields change with the content: its new length, and nothing that vouches for the old one."""
@@ -96,8 +101,9 @@ class PartHeaders:
     def _unfolded(self, field: Field) -> str:
         return self.text[field.value : field.end - 2].replace("\r\n", "")
 
-    def _disposition(self) -> list[Parameter]:
-        found = [field for field in self._fields if field.name == DISPOSITION]
+    def _of(self, name: str) -> list[Parameter]:
+        """The parameters of a field that may stand there once."""
+        found = [field for field in self._fields if field.name == name]
         if len(found) > 1:
             raise CannotMask("part-header-repeated")
         return list(_parameters(self.text, found[0].value, found[0].end - 2)) if found else []
@@ -106,8 +112,8 @@ class PartHeaders:
         raw = self.text[found.start : found.end]
         return _ESCAPED.sub(r"\1", raw) if found.quoted else raw
 
-    def _run(self, found: Parameter) -> Run:
-        location = f"part:{DISPOSITION}"
+    def _run(self, found: Parameter, of: str) -> Run:
+        location = f"part:{of}"
         if extended := found.name.endswith("*") and _EXTENDED.match(self.text, found.start, found.end):
             pieces = form_pieces(self.text, extended.end(), found.end)
             return Run([Part(pieces, "filename", location, lambda text: quote(text, safe=""))])

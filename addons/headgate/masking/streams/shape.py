@@ -28,7 +28,7 @@ SEQUENCES = frozenset({"content", "deltas", "parts", "tokens"})
 LABELS = frozenset(
     {"call_id", "created", "created_at", "event", "event_type", "finishReason", "finish_reason", "format", "id"}
     | {"item_id", "kind", "language", "mimeType", "mime_type", "model", "modelVersion", "name", "object", "obfuscation"}
-    | {"phase", "responseId", "response_id", "role", "service_tier", "status", "stop_reason", "system_fingerprint"}
+    | {"o", "op", "p", "phase", "responseId", "response_id", "role", "service_tier", "status", "stop_reason", "system_fingerprint"}
     | {"timestamp", "tool_call_id", "type"}
 )
 APART = ("item_id", "output_index", "content_index", "summary_index", "index", "contentBlockIndex")

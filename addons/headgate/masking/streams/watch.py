@@ -1,13 +1,13 @@
 """Watching a text go by for the places where a segment ends, in each of the ways in which detection reads it.
 
-Detection also looks at a text without the characters that nobody sees, and with its escapes undone. For the former a
-second state is kept; after an escape nothing ends for a while, which is longer than any value without letters.
+Detection also looks at a text as it is seen, without the characters that nobody sees, and with its escapes undone. For
+the former a second state is kept; after an escape nothing ends for a while, which is longer than any value without letters.
 """
 
 import re
 from typing import NamedTuple
 
-from headgate.masking.disguise import INVISIBLE
+from headgate.masking.disguise import INVISIBLE, PLAIN, UNSEEN
 from headgate.masking.streams.automaton import Automaton, State
 
 WHILE = 64
@@ -18,8 +18,12 @@ SCRIPTS = "\u2e80"
 """From here on are scripts that put no spaces between words."""
 
 _HEX = frozenset("0123456789abcdefABCDEF")
-_ESCAPED = frozenset('"/\\bfnrtu')
-_ODD = re.compile(rf"[\\%{INVISIBLE}]")
+_ESCAPED = frozenset('"/\\bfnrtu@.+-')
+_REFERRED = frozenset("#cdhnps")
+"""What follows `&` in a reference that detection reads."""
+
+_BEGINS = ("%", "\\", "&")
+_ODD = re.compile(rf"[\\%&{UNSEEN}]")
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
@@ -47,7 +51,7 @@ class Watch:
 
     def ends(self, text: str) -> list[End]:
         """Where segments end in this text, which follows on all before."""
-        if self._odd or self._last in ("%", "\\") or _ODD.search(text):
+        if self._odd or self._visible is not self._seen or self._last in _BEGINS or _ODD.search(text):
             return self._slowly(text)
         found: list[End] = []
         state, step, hit = self._seen, self._reach.step, self._hit
@@ -79,13 +83,22 @@ class Watch:
         if _INVISIBLE.match(character):
             self._odd = True
         else:
-            self._visible = self._seen if visible is seen else self._reach.step(visible, character)
-        if (self._last == "%" and character in _HEX) or (self._last == "\\" and character in _ESCAPED):
+            plain = PLAIN.get(character, character)
+            same = visible is seen and plain == character
+            self._visible = self._seen if same else self._reach.step(visible, plain)
+        if _is_escape(self._last, character):
             self._wait, self._odd = WHILE, True
         elif self._wait:
             self._wait = 0 if self._lines and character == "\n" else self._wait - 1
         self._hit = self._hit or self._seen.hit or self._visible.hit
         self._last = character
+
+
+def _is_escape(last: str, character: str) -> bool:
+    """Whether an escape may begin with these two."""
+    if last == "&":
+        return character in _REFERRED
+    return (last == "%" and character in _HEX) or (last == "\\" and character in _ESCAPED)
 
 
 def _may_end(character: str) -> bool:
