@@ -65,10 +65,11 @@ def _parts(folder: Path, scale: Scale, clock: Callable[[], float]) -> dict[str, 
         "tokens": partial(tokens.measure, scale.rounds, clock),
         "recording": partial(capture.measure, folder / "recorded", max(3, scale.rounds // 4), clock),
         **{f"masking {size // 1000} kB": partial(detection.measure, size, scale.documents) for size in scale.sizes},
+        "masking, growth": partial(detection.growth, 3),
         "precision": precision.measure,
     }
 
 
 def steps(scale: Scale) -> int:
     """How many times `told` hears something."""
-    return 1 + scale.cycles * len(chain.LANES) + len(chain.ALONE) + 5 + len(scale.sizes)
+    return 1 + scale.cycles * len(chain.LANES) + len(chain.ALONE) + 6 + len(scale.sizes)

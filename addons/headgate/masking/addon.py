@@ -1,7 +1,5 @@
 """Mask what a response may not reveal before anything else sees it, and what recorders are shown of its request."""
 
-import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from mitmproxy import http
@@ -10,20 +8,19 @@ from mitmproxy.net.http import status_codes
 from headgate.masking.credentials import without_credentials
 from headgate.masking.detection.budget import OverBudget
 from headgate.masking.due import NOTHING, Due, due, everything
-from headgate.masking.formats import Counts
 from headgate.masking.headers import not_cached
 from headgate.masking.inline import Inline
 from headgate.masking.job import Done, Job, run
-from headgate.masking.messages import job_of, masked_of
 from headgate.masking.negotiation import narrowed
 from headgate.masking.plan import CannotMask, Detect, Fields, Plan
 from headgate.masking.record import recordable
 from headgate.masking.response import Received, without_stray_body
 from headgate.masking.rules import MaskingRules
 from headgate.masking.scrub import Sent, outline
-from headgate.masking.streaming import StreamMask, flows, waits
+from headgate.masking.socketmask import SocketMasking
+from headgate.masking.streaming import StreamMask, counted, flows, waits
 from headgate.masking.workers import TOO_SLOW, Workers
-from headgate.model import Exchange, MaskCount, withheld
+from headgate.model import Exchange, withheld
 
 INLINE = 8 * 1024
 INLINE_WORK = 3000
@@ -35,13 +32,6 @@ DETECT_UNITS = 16 * 1024
 
 DETECT_CHUNK = 1024 * 1024
 """Units of the detector's work that one chunk of a stream may take: a chunk has up to 64 kB."""
-
-MESSAGES = 32
-"""Messages of WebSockets that are in the hands of the workers at once: others wait for their turn, as a message may and
-a response may not."""
-
-MOST_COUNTS = 1000
-"""Locations that are recorded one by one; a response has more only where member names are data."""
 
 
 class Masking:
@@ -57,7 +47,7 @@ class Masking:
     ) -> None:
         self._exchanges, self._rules, self._workers, self._token_key = exchanges, rules, workers, token_key
         self.inline = inline or Inline()
-        self._turns = asyncio.Semaphore(MESSAGES)
+        self.sockets = SocketMasking(workers, self.inline)
 
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Mask what is sent upstream, where that is due; everybody before has seen what the caller sent."""
@@ -104,21 +94,6 @@ class Masking:
     async def streamed(self, flow: http.HTTPFlow) -> None:
         """Its response has flowed: what is left to be masked is the request."""
         await self._finish(flow, self._exchanges[flow.id], None)
-
-    async def message(self, exchange: Exchange, plan: Plan, content: bytes, goes_on: bool) -> bytes:
-        """A message of a WebSocket as `plan` masks it; CannotMask when that cannot be. What is masked in one that goes
-        on like this counts to the exchange's masks."""
-        job = job_of(plan, content)
-        done = self._at_once(job)
-        if done is None:
-            async with self._turns:
-                done = await self._workers.run(job)
-        body, masked = masked_of(done, content)
-        if not goes_on:
-            return body
-        before = Counter({(mask.location, mask.entity, mask.operator): mask.count for mask in exchange.masks})
-        exchange.masks = _counted(before + masked.counts)
-        return body
 
     async def _finish(self, flow: http.HTTPFlow, exchange: Exchange, upstream: http.Response | None) -> None:
         if upstream:
@@ -189,8 +164,8 @@ def _empty(request: http.Request, upstream: http.Response) -> None:
 def _quick(job: Job, *, detects: bool) -> bool:
     """Whether masking is certain to hold up the event loop for no more than a moment, if detection is here too."""
     plans = [plan for plan in {job.plan, job.record} if plan is not None]
-    if any(plan.detect and (plan.needs_model or not detects) for plan in plans):
-        return False
+    if any(plan.detect and (plan.needs_model or plan.recognizers or not detects) for plan in plans):
+        return False  # a pattern that somebody has written may run away
     if any(not plan.linear for plan in plans):
         return False
     if not any(plan.reads_body for plan in plans):
@@ -223,7 +198,7 @@ def _answer(flow: http.HTTPFlow, exchange: Exchange, upstream: http.Response, do
     if done.masked:
         upstream.headers = http.Headers(done.masked.headers)
         upstream.raw_content = upstream.raw_content if done.masked.body is None else done.masked.body
-        exchange.masks = _counted(done.masked.counts)
+        exchange.masks = counted(done.masked.counts)
         upstream.reason = status_codes.RESPONSES.get(upstream.status_code, "")
     if due.varies:
         upstream.headers = http.Headers(not_cached(upstream.headers.fields))
@@ -248,10 +223,6 @@ def _recorded(done: Done, upstream: http.Response) -> tuple[Fields, bytes]:
         return (), b""
     body = done.recorded.body
     return done.recorded.headers, (upstream.raw_content or b"") if body is None else body
-
-
-def _counted(counts: Counts) -> tuple[MaskCount, ...]:
-    return tuple(MaskCount(*key, count) for key, count in sorted(counts.items())[:MOST_COUNTS])
 
 
 def _keep_from_recorders(exchange: Exchange, answer: http.Response, shown: tuple[Fields, bytes] | None) -> None:

@@ -9,6 +9,7 @@ detection would miss what is escaped or split in them.
 
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -223,9 +224,12 @@ def _mask_json(plan: Plan, name: str, text: str, detect: Detect) -> Masked:
 
 
 def _mask_json_page(plan: Plan, text: str, detect: Detect) -> Masked:
-    """JSON for the client that takes a page for JSON, then a page for the browser that takes JSON for one."""
+    """JSON for the client that takes a page for JSON, then a page for the browser that takes JSON for one.
+
+    What fields hold is masked by then: what stands there now would be masked once more.
+    """
     masked = mask_json(text, plan, detect)
-    shown = mask_html(masked.text, plan, detect)
+    shown = mask_html(masked.text, replace(plan, paths=(), encoded=()), detect)
     return Masked(shown.text, masked.counts + shown.counts, masked.findings + shown.findings)
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from headgate.masking.entities import SECRET, UNREAD
 from headgate.masking.formats import Counts
 from headgate.masking.headervalues import decoded, pieces, rewritten, united
-from headgate.masking.operators import FIELD, cuts, replacement
+from headgate.masking.operators import cuts, replacement
 from headgate.masking.plan import Detect, Fields, Leaf, Operator, Plan, Span, strongest
+from headgate.masking.tokens import FIELD
 from headgate.model import Finding
 
 OF_THE_BODY = frozenset(

@@ -7,6 +7,8 @@ nothing is detected here: whole responses go to the workers, and a stream waits.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
 
 from headgate.masking.detection.budget import Budget
 from headgate.masking.plan import Detect, Plan, detect_nothing
@@ -63,7 +65,17 @@ class Inline:
         return self._make(plan, Budget(units))
 
     async def _begin(self) -> None:
+        loaded = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        Thread(target=self._work, args=(loop, loaded), name="headgate: the detector's loader", daemon=True).start()
+        await loaded.wait()
+
+    def _work(self, loop: asyncio.AbstractEventLoop, loaded: asyncio.Event) -> None:
+        """In a thread of its own: those of asyncio are waited for where a proxy ends, and this may take long."""
         try:
-            self._make = await asyncio.to_thread(self._load)
+            self._make = self._load()
         except (ImportError, OSError, ValueError, LookupError, RuntimeError) as error:
             log.error("detection cannot be loaded: %s", type(error).__name__)
+        finally:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(loaded.set)

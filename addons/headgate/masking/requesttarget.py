@@ -3,9 +3,11 @@
 from urllib.parse import quote, unquote, unquote_plus
 
 from headgate.masking.credentials import REDACTED
+from headgate.masking.formats.form import names_of
 from headgate.masking.formats.plaintext import mask_value
-from headgate.masking.operators import FIELD, replacement
+from headgate.masking.operators import replacement
 from headgate.masking.plan import Detect, Leaf, Operator, Plan, strongest
+from headgate.masking.tokens import FIELD
 
 _KEPT = "!$&'()*+,;=:@-._~[]"
 NO_LEAF = Leaf("", "")
@@ -30,10 +32,23 @@ def mask_target(target: str, plan: Plan, detect: Detect, *, longest: int | None 
     return before + question + "&".join(_pair(named, new, pair, plan) for named, new, pair in queries)
 
 
+def _asked(name: str, value: str, plan: Plan) -> Operator | None:
+    """What is due for a pair by its names: all that stands before a `=`, alone or in brackets.
+
+    Some readers part pairs at semicolons, too. What else such a pair holds goes with the value that is asked for.
+    """
+    if not plan.query:
+        return None
+    inner = [part.partition("=")[0] for part in value.split(";")[1:]]
+    first, *others = name.split(";")
+    names = {known for each in (name, first, *others, *inner) for known in names_of(unquote_plus(each))}
+    return strongest(operator for known, operator in plan.query if known in names)
+
+
 def _pair(named: str | None, new: str | None, pair: tuple[str, str, str], plan: Plan) -> str:
     """One `name=value`: what its name asks for comes before what was detected in it; `named` is what masks its name."""
     name, sign, value = pair
-    operator = strongest(operator for known, operator in plan.query if known == unquote_plus(name))
+    operator = _asked(name, value, plan)
     if operator is Operator.DROP:
         return ""
     if operator:

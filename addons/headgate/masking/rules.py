@@ -177,6 +177,8 @@ def _mask(spec: MaskSpec, where: Location, targets: frozenset[str], shared: _Sha
     problems += [((*where, "when"), what) for _, what in spec.match.lacking_params(spec.when)]
     if spec.except_ is not None:
         problems += [((*where, "except", *place), what) for place, what in spec.except_.unknown_targets(targets)]
+        if not spec.except_.model_fields_set:
+            problems.append(((*where, "except"), "`except: {}` is everybody; accepted: a condition, or no `except`"))
     if not (spec.detect or any(not ENCODED.search(field) for field in spec.fields)):
         problems.append((where, "the mask hides nothing; accepted: at least one of `fields` and `detect`"))
     problems += [((*where, *place), text) for place, text in (*_misnamed(spec, shared), *_contrary(spec, shared))]
@@ -236,8 +238,10 @@ def _field_problem(field: str) -> str | None:
             return f"`{field[:80]}` is not a JSONPath; accepted: RFC 9535, such as `$.customer.name` or `$..ssn`"
     elif form not in ("header", "query", "column", "form"):
         return f"`{field[:80]}` is not a field that can be masked; accepted: {FIELD_FORMS}"
-    elif not name or (form == "header" and not _TOKEN.match(name)):
+    elif not name.strip() or (form == "header" and not _TOKEN.match(name)):
         return f"`{field[:80]}` lacks a name; accepted: {FIELD_FORMS}"
+    elif name != name.strip():
+        return f"`{field[:80]}` has blanks around its name, which no field has; accepted: `{form}:{name.strip()[:80]}`"
     elif form == "header" and name.lower() in FRAMING:
         return f"`{field[:80]}` tells how to read the message; accepted: headers that hold a value"
     return None

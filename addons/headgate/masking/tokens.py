@@ -72,6 +72,8 @@ def token(value: str, entity: str, key: bytes) -> str:
     local, at, domain = value.rpartition("@")
     if at and entity in ("EMAIL_ADDRESS", FIELD) and _TAIL.search(domain):
         return draw.text(local) + at + _nowhere(draw, domain)
+    if entity == FIELD and not any(map(str.isalnum, value)):  # such as a password, of which all would stay
+        return "".join(each if each.isspace() else draw.character("x", CONSONANTS, None) for each in value)
     digits = iter(_digits(draw, value, entity)) if entity in DIGITS else None
     letters = CONSONANTS if entity in DIGITS and not _COUNTRY.match(value) else RARE
     return "".join(draw.character(character, letters, digits) for character in value)
@@ -136,8 +138,9 @@ class _Draw:
         return letter.upper() if original.isupper() else letter
 
     def text(self, original: str) -> str:
-        """A text of the same shape, with digits where it has some; what follows a dot is no top-level domain."""
-        numbers, made, rare = iter(lambda: self.below(10), None), [], 0
+        """A text of the same shape, with digits where it has a few; what follows a dot is no top-level domain."""
+        few = sum(each.isdigit() or each.isnumeric() for each in original) <= SHORT
+        numbers, made, rare = iter(lambda: self.below(10), None) if few else None, list[str](), 0
         for character in original:
             made.append(self.character(character, RARE if rare else CONSONANTS, numbers))
             rare = 2 if character == "." else max(0, rare - 1)

@@ -8,13 +8,16 @@ import logging
 import os
 import signal
 import sys
-from functools import lru_cache
 from typing import BinaryIO
 
+from headgate.masking.detection.cache import Cache
 from headgate.masking.detection.detector import Detector, warm
 from headgate.masking.job import run
 from headgate.masking.plan import Detect, Plan, detect_nothing
 from headgate.masking.wire import LENGTHS, Message, done_message, lengths, pack, read_job, unpack
+
+CACHE_KEY = "HEADGATE_CACHE_KEY"
+"""The name, in a worker's environment, of the key in hex under which it remembers findings; without it, it does not."""
 
 READY = "ready"
 """The content of the first message, number 0: from then on jobs are taken."""
@@ -25,18 +28,19 @@ def main(limit: int) -> None:
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs, results = sys.stdin.buffer, _standard_output()
+    key = bytes.fromhex(os.environ.pop(CACHE_KEY, ""))
+    cache = Cache(key) if key else None
     warm()
     _send(results, Message(0, READY, []))
     while (message := _receive(jobs)) is not None:
         _alarm(limit)
         job = read_job(message)
-        _send(results, done_message(message.number, run(job, detector)))
+        _send(results, done_message(message.number, run(job, lambda plan: _detector(plan, cache))))
         _alarm(0)
 
 
-@lru_cache(maxsize=64)
-def detector(plan: Plan) -> Detect:
-    return Detector(plan) if plan.detect else detect_nothing
+def _detector(plan: Plan, cache: Cache | None) -> Detect:
+    return Detector(plan, cache=cache) if plan.detect else detect_nothing
 
 
 def _standard_output() -> BinaryIO:

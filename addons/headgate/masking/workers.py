@@ -22,7 +22,7 @@ from typing import Self
 from headgate.masking.job import Done, Job
 from headgate.masking.plan import CannotMask
 from headgate.masking.wire import LENGTHS, Garbled, Message, job_message, lengths, pack, read_done, unpack
-from headgate.masking.worker import READY
+from headgate.masking.worker import CACHE_KEY, READY
 
 COUNT = 2
 DEADLINE = 5.0
@@ -47,11 +47,12 @@ def command(deadline: float) -> list[str]:
     return [sys.executable, "-P", "-m", "headgate.masking.worker", str(int(deadline) + 2)]
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(given: Mapping[str, str], cache_key: bytes = b"") -> dict[str, str]:
     """What a worker is told of the environment: where Headgate and its libraries are, and to use one thread."""
     addons = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (addons, given.get("PYTHONPATH"))))
     kept = {name: given[name] for name in ("HOME", "SYSTEMROOT", "VIRTUAL_ENV") if name in given}
+    kept |= {CACHE_KEY: cache_key.hex()} if cache_key else {}
     return {**kept, "PYTHONPATH": paths, "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -69,7 +70,10 @@ class _Ticket:
 
 
 class Workers:
-    """`deadline` is in seconds for each job; `waiting` is how many jobs may wait for a free worker."""
+    """`deadline` is in seconds for each job; `waiting` is how many jobs may wait for a free worker.
+
+    With a `cache_key` of random bytes, workers remember findings in values, without the values.
+    """
 
     def __init__(
         self,
@@ -78,11 +82,12 @@ class Workers:
         waiting: int = WAITING,
         command: Sequence[str] | None = None,
         cold: float = COLD,
+        cache_key: bytes = b"",
     ) -> None:
         self._count, self._waiting, self._cold = count, waiting, cold
         self._early = 0  # jobs that wait for the first process
         self.deadline = deadline
-        self._command = command
+        self._command, self._cache_key = command, cache_key
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -144,7 +149,7 @@ class Workers:
     async def _run_one(self) -> bool:
         """One process from its start to its end; whether it has done anything. Jobs wait for the next one."""
         try:
-            worker = await _Worker.start(self._command or command(self.deadline))
+            worker = await _Worker.start(self._command or command(self.deadline), self._cache_key)
         except OSError:
             return False
         try:
@@ -178,8 +183,8 @@ class Workers:
         return not isinstance(outcome, str)
 
 
-def _process(command: Sequence[str], end: int) -> Popen[bytes]:
-    env = environment(os.environ)
+def _process(command: Sequence[str], end: int, cache_key: bytes) -> Popen[bytes]:
+    env = environment(os.environ, cache_key)
     return Popen(command, stdin=end, stdout=end, stderr=DEVNULL, env=env)  # noqa: S603 (no part of it comes from traffic)
 
 
@@ -191,7 +196,7 @@ class _Worker:
         self._process, self._results, self._jobs = process, results, jobs
 
     @classmethod
-    async def start(cls, command: Sequence[str]) -> Self:
+    async def start(cls, command: Sequence[str], cache_key: bytes) -> Self:
         """A process that may not be ready yet; its errors are not read, for they may quote what it handles.
 
         It talks over a socket: asyncio's own subprocesses never end when they are cancelled while they start, and
@@ -201,7 +206,7 @@ class _Worker:
         with ExitStack() as failing:
             failing.callback(ours.close)
             with theirs:
-                process = _process(command, theirs.fileno())
+                process = _process(command, theirs.fileno(), cache_key)
             failing.callback(process.wait)
             failing.callback(process.kill)
             worker = cls(process, *await asyncio.open_connection(sock=ours))

@@ -11,6 +11,7 @@ from headgate.identity.addon import Identity
 from headgate.masking.addon import Masking
 from headgate.masking.due import Due
 from headgate.masking.plan import CannotMask, Plan
+from headgate.masking.socketmask import SocketMask
 from headgate.masking.streaming import StreamMask
 from headgate.model import BundleRef, Exchange, Refusal, guard_error
 from headgate.policy.addon import Policy
@@ -20,10 +21,12 @@ Async = Callable[[http.HTTPFlow], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class SocketStages:
-    """What is due while a WebSocket is open: masking (`due` says by what, `message` does it); capture at its end."""
+    """What is due while a WebSocket is open: masking (`due` says by what, `open` makes what does it for one direction,
+    `messages` does it); capture at its end."""
 
     due: Callable[[Exchange], Due]
-    message: Callable[[Exchange, Plan, bytes, bool], Awaitable[bytes]]
+    open: Callable[[Plan], Awaitable[SocketMask]]
+    messages: Callable[[SocketMask, bytes], Awaitable[list[bytes]]]
     closed: Callable[[http.HTTPFlow, int, int], None]
 
 
@@ -47,7 +50,7 @@ def _not_ready(_exchange: Exchange, _bundle: BundleRef) -> Refusal:
     return guard_error("not-ready")
 
 
-NO_SOCKETS = SocketStages(_cannot, _cannot, lambda _flow, _sent, _received: None)
+NO_SOCKETS = SocketStages(_cannot, _cannot, _cannot, lambda _flow, _sent, _received: None)
 NO_STREAMS = StreamStages(_cannot, _cannot, _cannot, _cannot, lambda _flow, _sent, _received: None)
 
 
@@ -92,7 +95,7 @@ def compose(identity: Identity, policy: Policy, masking: Masking, capture: Captu
         on_response=(("masking", masking.response), ("capture", capture.response)),
         on_error=(("masking", masking.error), ("capture", capture.error)),
         client_disconnected=identity.client_disconnected,
-        sockets=SocketStages(masking.due, masking.message, capture.closed),
+        sockets=SocketStages(masking.due, masking.sockets.open, masking.sockets.messages, capture.closed),
         streams=StreamStages(masking.stream, masking.due, capture.keep, masking.streamed, capture.closed),
         again=lambda exchange, bundle: identity.again(exchange) or policy.again(exchange, bundle),
     )

@@ -8,6 +8,7 @@ that a reading may say too early, never too late, that one of them gave up.
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from phonenumbers import Leniency, NumberParseException, parse
 from phonenumbers import phonenumbermatcher as matcher
@@ -30,6 +31,12 @@ LONGEST_PARSED = 250
 
 PARSED = 40
 """What parsing by libphonenumber costs for each character, in characters that a pattern is run over."""
+
+BEHIND = 3
+"""Characters behind a candidate that are looked at: it may be the date before a time."""
+
+MOST_KNOWN = 256
+"""Candidates of a text that are remembered while it is read: hostile texts repeat themselves."""
 
 KNOWN = 0x20000
 """Characters that are looked through for digits; one beyond them is left to libphonenumber."""
@@ -72,6 +79,14 @@ def hemmed(text: str, start: int, end: int) -> bool:
     return before in BARRING or (before > "\x7f" and _bars(before))
 
 
+class _Known(NamedTuple):
+    """What became of a candidate: its tries, what was found in it and where regions went on, counted from its start."""
+
+    tries: int
+    found: tuple[tuple[int, int], ...]
+    ways: tuple[tuple[int, int], ...]
+
+
 class Reading:
     """One way through a text. `found` are the numbers, as (start, end); `left` the tries before a region gives up.
 
@@ -86,6 +101,7 @@ class Reading:
         self._alphabet = alphabet
         self._spend = spend
         self._parsed: dict[tuple[str, str], bool] = {}
+        self._read: dict[tuple[int, bool, str], _Known] = {}
 
     def follow(self, mask: int) -> bool:
         """Read to the end; false when tries ran out. Of several regions that says only that one may have run out."""
@@ -121,7 +137,25 @@ class Reading:
         return place
 
     def _candidate(self, start: int, end: int, mask: int) -> dict[int, int]:
-        """Where regions go on behind a candidate."""
+        """Where regions go on behind a candidate; of one that has been read before between the same characters, that
+        is known."""
+        place = mask, start > 0, self._text[max(0, start - 1) : end + BEHIND]
+        known = self._read.get(place)
+        if known is not None and known.tries < self.left:
+            self.spend(end - start)
+            self.left -= known.tries
+            self.found.update((start + first, start + last) for first, last in known.found)
+            return {start + onward: bits for onward, bits in known.ways}
+        found, left, self.found = self.found, self.left, set()
+        ways = self._read_candidate(start, end, mask)
+        if len(self._read) < MOST_KNOWN:
+            spans = tuple((first - start, last - start) for first, last in self.found)
+            onward = tuple((index - start, bits) for index, bits in ways.items())
+            self._read[place] = _Known(left - self.left, spans, onward)
+        self.found |= found
+        return ways
+
+    def _read_candidate(self, start: int, end: int, mask: int) -> dict[int, int]:
         candidate = self._text[start:end]
         if "x" in candidate:
             second = util._SECOND_NUMBER_START_PATTERN.search(candidate)

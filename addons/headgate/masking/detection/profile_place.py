@@ -24,6 +24,9 @@ FRAME = 12
 _WORD = re.compile(r"[^\W\d_]+")
 _SENTENCE = re.compile(r"[.!?]\s|[;|\n]")
 _LAST_WORD = re.compile(r"[^\W\d_]+$")
+_MASK = re.compile(r"\[[A-Z0-9_]+(?::[a-z]+)?\]")
+"""What stands for a value that has been masked says nothing of the next one."""
+
 _MARKS = " \t\"'`()<>[]{},;.:+-#"
 _JOINTS = " \t\"'`(<[{:=#_>/-"
 """What may stand between the word that names a value and the value; a comma or a full stop begins something new."""
@@ -47,7 +50,7 @@ class Place:
 
     @cached_property
     def before(self) -> str:
-        return self.leaf.text[max(self.span.start - REACH, 0) : self.span.start]
+        return _MASK.sub(" ", self.leaf.text[max(self.span.start - REACH, 0) : self.span.start])
 
     @cached_property
     def after(self) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import regex
 from pydantic import AfterValidator, Field, model_validator
 
-from headgate.masking.operators import FIELD
+from headgate.masking.tokens import FIELD
 from headgate.match import Section, Text
 
 MAX_RECOGNIZERS = 200

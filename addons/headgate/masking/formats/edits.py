@@ -11,8 +11,9 @@ from headgate.masking.formats import Counts, Masked
 from headgate.masking.formats.jsontext import mask_json
 from headgate.masking.formats.readings import find
 from headgate.masking.formats.runs import Edit, Run
-from headgate.masking.operators import FIELD, Cut, cuts, replacement, splice, whole
+from headgate.masking.operators import Cut, cuts, replacement, splice, whole
 from headgate.masking.plan import CannotMask, Detect, Operator, Plan, Span
+from headgate.masking.tokens import FIELD
 from headgate.model import Finding
 
 STRUCTURE = 1_000_000

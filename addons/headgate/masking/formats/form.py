@@ -14,7 +14,7 @@ from headgate.masking.formats.edits import Edits, refuse_large
 from headgate.masking.formats.fields import asked, told
 from headgate.masking.formats.runs import Part, Piece, Run
 from headgate.masking.operators import splice
-from headgate.masking.plan import Detect, Operator, Plan
+from headgate.masking.plan import Detect, Operator, Plan, strongest
 
 _ENCODED = re.compile(r"((?:%[0-9A-Fa-f]{2})+)|\+")
 _CHARACTER = re.compile(
@@ -109,9 +109,16 @@ def _mask_fields(source: str, pair: _Pair, fields: Mapping[str, Operator], edits
     return True
 
 
+def names_of(name: str) -> list[str]:
+    """What a field may be asked for by: its name, and the last one that it has in brackets (`password`), or before
+    empty ones."""
+    whole = name.removesuffix("[]")
+    last = _LAST.search(whole)
+    return [name, whole, last[1]] if last else [name, whole]
+
+
 def _operator(name: str, fields: Mapping[str, Operator]) -> Operator | None:
-    last = _LAST.search(name)
-    return fields.get(name) or (fields.get(last[1]) if last else None)
+    return strongest(fields[known] for known in names_of(name) if known in fields)
 
 
 def _read(source: str, pair: _Pair) -> str:

@@ -1,8 +1,8 @@
 """The text of a walked document with all that is due masked in it, and everything else as it was.
 
-A string keeps what surrounds a finding. A number becomes a number of as many digits by `token`, else null; true, false
-and null, and whole objects and arrays, have nothing to keep and say that they are masked. A dropped member goes with
-its comma. Locations never tell a name that is masked.
+A string keeps what surrounds a finding. A number becomes a number of as many digits by `token`, else null; null stays;
+true, false, whole objects and arrays have nothing to keep and say that they are masked. A dropped member goes with its
+comma. Locations never tell a name that is masked.
 """
 
 from collections import Counter
@@ -15,9 +15,9 @@ from headgate.masking.formats.jsonlayout import Edit, Layout, Pointers
 from headgate.masking.formats.jsonnames import distinct, masked_name
 from headgate.masking.formats.jsonsearch import Hit
 from headgate.masking.formats.scan import escape, in_range, unescape, written_out
-from headgate.masking.operators import FIELD, Cut, replacement, splice, whole
+from headgate.masking.operators import Cut, replacement, splice, whole
 from headgate.masking.plan import Operator, Plan
-from headgate.masking.tokens import number_token
+from headgate.masking.tokens import FIELD, number_token
 from headgate.model import Finding
 
 NOTHING = frozenset({Operator.DROP, Operator.NULL})
@@ -125,6 +125,8 @@ class _Rewrite:
         return bool(self._gone and self._gone[at])
 
     def _mask_field(self, at: int, operator: Operator) -> None:
+        if self._raw(at) == "null" and operator is not Operator.DROP:
+            return  # which is also what stands for a number that has been masked
         if not self._is_gone(at):
             self._replace(at, self._field(at, operator))
         elif at not in self._dropped:

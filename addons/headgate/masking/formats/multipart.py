@@ -17,8 +17,9 @@ from headgate.masking.formats.fields import asked, told
 from headgate.masking.formats.partheaders import PartHeaders
 from headgate.masking.formats.plaintext import mask_text
 from headgate.masking.formats.transfer import decoded, encoded
-from headgate.masking.operators import FIELD, replacement, splice
+from headgate.masking.operators import replacement, splice
 from headgate.masking.plan import CannotMask, Detect, Operator, Plan, strongest
+from headgate.masking.tokens import FIELD
 from headgate.model import Finding
 
 MULTIPARTS = frozenset(f"multipart/{name}" for name in ("alternative", "form-data", "mixed", "parallel", "related"))

@@ -22,7 +22,8 @@ VOUCHING = frozenset({"content-digest", "content-md5", "digest"})
 
 _LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[^\r\n]|\r\n[ \t])*)\r\n")
 _PARAMETER = re.compile(r";\s*([!#$&+.^_`|~0-9A-Za-z*-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))\s*", re.DOTALL)
-_KIND = re.compile(r"[^;\"]*")
+_KIND = re.compile(r"\s*[A-Za-z-]+\s*")
+_OF_KIND = re.compile(r";\s*([^\s=;\"]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;\r\n]*))", re.DOTALL)
 _EXTENDED = re.compile(r"(?:utf-8|us-ascii|iso-8859-1)'[A-Za-z0-9-]*'", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ENCODED_WORD = "=?"
@@ -52,8 +53,7 @@ class PartHeaders:
     def __init__(self, text: str) -> None:
         self.text = text
         self._fields = list(_fields(text))
-        self._parameters = self._of(DISPOSITION)
-        self._kind = self._of(KIND)
+        self._parameters = self._disposition()
 
     def one(self, name: str) -> str:
         """The value of a field that may stand there once, empty when it does not."""
@@ -88,7 +88,7 @@ class PartHeaders:
         for found in self._parameters:
             if keys or found.name != "name":
                 yield self._run(found, DISPOSITION)
-        yield from (self._run(found, KIND) for found in self._kind if found.name not in FRAMING)
+        yield from (self._run(found, KIND) for found in self._kind())
 
     def lengths(self, length: int) -> Iterator[tuple[int, int, str]]:
         """How the fields change with the content: its new length, and nothing that vouches for the old one."""
@@ -101,9 +101,16 @@ class PartHeaders:
     def _unfolded(self, field: Field) -> str:
         return self.text[field.value : field.end - 2].replace("\r\n", "")
 
-    def _of(self, name: str) -> list[Parameter]:
-        """The parameters of a field that may stand there once."""
-        found = [field for field in self._fields if field.name == name]
+    def _kind(self) -> Iterator[Parameter]:
+        """What the type says besides how the part is read; its grammar is judged where that is (`media_type`)."""
+        for field in self._fields:
+            for found in _OF_KIND.finditer(self.text, field.value, field.end - 2) if field.name == KIND else ():
+                name, quoted = found[1].lower(), found[2] is not None
+                if name.partition("*")[0] not in FRAMING:
+                    yield Parameter(name, *found.span(2 if quoted else 3), quoted)
+
+    def _disposition(self) -> list[Parameter]:
+        found = [field for field in self._fields if field.name == DISPOSITION]
         if len(found) > 1:
             raise CannotMask("part-header-repeated")
         return list(_parameters(self.text, found[0].value, found[0].end - 2)) if found else []

@@ -23,6 +23,8 @@ TAB = "\t"
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(\r\n|\n|\r)", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 _DOUBLED = re.compile('""')
+_APART = re.compile(r"[^\w .()/-]+")
+"""What may part names by a delimiter that is not known here, or stands around one as a mark of a comment or a quote."""
 
 
 class _UnreadableError(Exception):
@@ -91,6 +93,9 @@ class _Table:
         cells = (cell for row in self._rows for cell in row)
         if fields and not self._chosen and any(_folded(self._value(cell)) in fields for cell in cells):
             raise _UnreadableError  # the names stand further down, or beside their values
+        others = (name for at, name in enumerate(self._names) if at not in self._chosen)
+        if fields and any(_folded(part) in fields for name in others for part in _APART.split(name)):
+            raise _UnreadableError  # a column that is asked for stands within another one's name
 
     def masked(self) -> Masked:
         runs: list[Run] = []

@@ -7,7 +7,7 @@ copy of the last one that held a piece of it.
 Everything else is masked within its document, for records are complete. Only where a document holds a single string
 is it looked at together with the one before: what a finding over both of them covers is masked in the second. Where
 such a value reaches over three documents, or begins or ends with a space as words of a text do, it is a piece from
-then on.
+then on. Data in base64, such as sound, is no text, and masked within its document, too.
 """
 
 import re
@@ -30,10 +30,15 @@ from headgate.masking.streams.tree import tree_of
 TEXTS = 1000
 """Texts that are remembered at a time in one stream."""
 
+HELD = 8 * 1024 * 1024
+"""Characters that all texts of one stream may keep together."""
+
 MARK = "headgatepiece"
 """What stands for a piece while its document is masked, with as many letters more as make it the only one there."""
 
 _MARKS = re.compile(f"{MARK}(z*)")
+_DATA = re.compile(r"[A-Za-z0-9+/_-]{512,}={0,2}")
+"""What no text has that is sent in pieces, and no value that begins or ends in one."""
 
 
 class Extra(NamedTuple):
@@ -65,6 +70,11 @@ class _Text:
         self.flow, self.over = flow, False
         self.copy: _Copy | None = None
 
+    @property
+    def size(self) -> int:
+        """Characters that are kept for it."""
+        return self.flow.size + (len(self.copy.document) if self.copy else 0)
+
     def rest(self) -> list[Extra]:
         """What is held back of it, in a copy of the last document that held a piece."""
         return [self.copy.holding(self.flow.release())] if self.copy and self.flow.waits else []
@@ -81,30 +91,61 @@ class Deltas:
         self._texts: dict[Name, _Text] = {}
         self._seams: dict[Name, Seam] = {}
         self._numbering = Numbering()
+        self._kept = 0  # at least what is kept for all texts
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is held back."""
+        return any(text.flow.waits for text in self._texts.values())
 
     def mask(self, text: str, event: str = "", frame: Any = None) -> tuple[list[Extra], str]:
         """What goes before the document, and the document as it goes on; CannotMask("invalid-json") if it is none."""
         shape = shape_of(tree_of(text), event)
-        pieces = shape.pieces
-        if shape.alone and self._is_piece(shape.alone):
-            pieces = [shape.alone]
-        elif shape.alone:
+        every = self._pieces(shape)
+        pieces = [piece for piece in every if not self._is_data(piece)]
+        if shape.alone and not every:
             text = self._with_seam(shape.alone, text)
-        pieces = [piece._replace(name=self._named(piece.name)) for piece in pieces]
-        ended = {name for name in self._texts if any(map(name.is_over, shape.endings))}
-        extras = self._end(ended - {piece.name for piece in pieces})
+        before = {piece.name for piece in every} - {piece.name for piece in pieces}
+        extras = self._go_on(before, self._ended(shape) - {piece.name for piece in pieces})
         return extras, self._with_pieces(text, pieces, shape, frame) if pieces else self._records.mask_json(text)
 
-    def rest(self) -> list[Extra]:
-        """What is held back of all texts."""
-        return [extra for text in self._texts.values() for extra in text.rest()]
+    def leave(self, text: str) -> tuple[list[Extra], str] | None:
+        """What goes before a document that somebody else masks by itself, and what he is to mask: of a single string,
+        what is found over the seam is masked already. None when the document holds pieces, and is for `mask`."""
+        shape = shape_of(tree_of(text))
+        alone = shape.alone
+        if (alone and self._is_piece(alone)) or not all(map(self._is_data, shape.pieces)):
+            return None
+        if alone:
+            text = self._with_seam(alone, text)
+        return self._go_on({piece.name for piece in shape.pieces}, self._ended(shape)), text
 
-    def _end(self, names: set[Name]) -> list[Extra]:
+    def rest(self, *, paused: bool = False) -> list[Extra]:
+        """What is held back of all texts; `paused`: more may come, and of documents that are not whole will."""
+        texts = (text for text in self._texts.values() if not (paused and text.flow.unfinished))
+        return [extra for text in texts for extra in text.rest()]
+
+    def _pieces(self, shape: Shape) -> list[Piece]:
+        pieces = [shape.alone] if shape.alone and self._is_piece(shape.alone) else shape.pieces
+        return [piece._replace(name=self._named(piece.name)) for piece in pieces]
+
+    def _is_data(self, piece: Piece) -> bool:
+        """Whether a piece is none: of a document that is not whole, it may be."""
+        if not _DATA.fullmatch(piece.node.text):
+            return False
+        path = piece.name.path
+        return not any(text.flow.unfinished and name.path == path for name, text in self._texts.items())
+
+    def _ended(self, shape: Shape) -> set[Name]:
+        return {name for name in self._texts if any(map(name.is_over, shape.endings))}
+
+    def _go_on(self, names: set[Name], ended: set[Name]) -> list[Extra]:
+        """What is held back of these texts, some of which have ended."""
         extras = []
         for name, text in self._texts.items():
-            if name in names:
+            if name in names | ended:
                 extras += text.rest()
-                text.over = True
+                text.over = text.over or name in ended
         return extras
 
     def _named(self, name: Name) -> Name:
@@ -131,7 +172,15 @@ class Deltas:
             if known.over or not self.hold:
                 out += known.flow.release()
             masked = masked.replace(mark, piece.node.spelled if out == said else spelled(out))
+            self._kept += len(said) + len(document)
+        self._limit()
         return masked
+
+    def _limit(self) -> None:
+        if self._kept > HELD:
+            self._kept = sum(text.size for text in self._texts.values())
+        if self._kept > HELD:
+            raise CannotMask("too-much-held-back")
 
     def _without_fields(self, text: str, marked: dict[str, Piece]) -> dict[str, Piece]:
         """The pieces that are not masked as fields; none if it depends on what they say whether something is one."""

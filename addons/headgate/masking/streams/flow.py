@@ -32,14 +32,19 @@ class Flow:
     @property
     def waits(self) -> bool:
         """Whether something is held back."""
-        return len(self._held) > self._gone
+        return self.size > 0
+
+    @property
+    def size(self) -> int:
+        """Characters that are held back."""
+        return len(self._held) - self._gone
 
     def feed(self, text: str) -> str:
         """What may go on by now; CannotMask when too much would have to be held back."""
         if not self._records.plan.detect:
             return text
         segments = self._segments(text)
-        if len(self._held) - self._gone > LONGEST:
+        if self.size > LONGEST:
             raise CannotMask("candidate-too-long")
         if self._gone > KEPT:
             self._held, self._gone = self._held[self._gone - KEPT :], KEPT

@@ -15,6 +15,9 @@ class Held:
         self._pieces: list[str] = []
         self._size = self.beside = 0
 
+    def __len__(self) -> int:
+        return self._size
+
     def add(self, text: str) -> None:
         """CannotMask when a record would be too long."""
         self._size += len(text)

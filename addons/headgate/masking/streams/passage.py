@@ -38,6 +38,16 @@ class Passage:
         """Whether something is held back."""
         return self._in_document or self._flow.waits
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a document has begun and is not whole: what has come of it says that more will."""
+        return self._in_document and self._prefix.status is not Status.WHOLE
+
+    @property
+    def size(self) -> int:
+        """Characters that are held back."""
+        return len(self._held) + self._flow.size
+
     def feed(self, text: str) -> str:
         """What may go on by now; CannotMask when too much would have to be held back."""
         if not self._lines:

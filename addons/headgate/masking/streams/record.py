@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headgate.masking.formats import Counts
+from headgate.masking.formats.fields import refuse_paths
 from headgate.masking.formats.jsontext import mask_json
 from headgate.masking.formats.plaintext import LOCATION, mask_text, mask_value
 from headgate.masking.formats.readings import Reading, find, ways
@@ -41,9 +42,9 @@ class Records:
         return masked.text
 
     def refuse_fields(self, text: str) -> None:
-        """CannotMask where fields are due that nobody can look for in a text; an empty one has none."""
-        if self.plan.nested and self._kind not in self.plan.pass_types and text.strip():
-            raise CannotMask("fields-in-text")
+        """CannotMask where fields are due that nobody can look for in a text, as in a whole one; empty, it has none."""
+        if text.strip():
+            refuse_paths(self.plan, self._kind, self.plan.paths or self.plan.encoded)
 
     def mask_embedded(self, text: str, location: str) -> str:
         """A document that is what a string at `location` says."""

@@ -28,8 +28,8 @@ SEQUENCES = frozenset({"content", "deltas", "parts", "tokens"})
 LABELS = frozenset(
     {"call_id", "created", "created_at", "event", "event_type", "finishReason", "finish_reason", "format", "id"}
     | {"item_id", "kind", "language", "mimeType", "mime_type", "model", "modelVersion", "name", "object", "obfuscation"}
-    | {"o", "op", "p", "phase", "responseId", "response_id", "role", "service_tier", "status", "stop_reason", "system_fingerprint"}
-    | {"timestamp", "tool_call_id", "type"}
+    | {"o", "op", "p", "phase", "responseId", "response_id", "role", "service_tier", "status", "stop_reason"}
+    | {"system_fingerprint", "timestamp", "tool_call_id", "type"}
 )
 APART = ("item_id", "output_index", "content_index", "summary_index", "index", "contentBlockIndex")
 
@@ -52,6 +52,8 @@ ENDS = frozenset(
 """Last words of the types of documents that end something: `content_block_stop`, `response.output_text.done`."""
 
 TYPES = ("type", "event_type", "event")
+
+_TELLING = [f'"{name}"' for name in sorted(PIECES | LONELY | CHOICES | UNFINISHED | REASONS | FULL_TEXT | {"done"})]
 
 Path = tuple[str, ...]
 
@@ -89,6 +91,11 @@ class Shape(NamedTuple):
     alone: Piece | None
 
 
+def may_hold_pieces(text: str) -> bool:
+    """Whether it takes a look at a document to tell that it holds no pieces."""
+    return any(name in text for name in _TELLING)
+
+
 def shape_of(root: Node, event: str = "") -> Shape:
     """`event` is the name of the server-sent event that brings the document."""
     walk = _Walk(event)
@@ -112,7 +119,7 @@ class _Walk:
         elif node.kind == "[":
             for place, child in enumerate(node.children):
                 self.visit(child, (*path, self._place(node, child, place)), apart, within=within)
-        elif node.kind == '"' and node.name not in LABELS:
+        elif node.kind == '"' and not _is_label(node.name):
             (self.pieces if within else self.others).append(Piece(Name(path, apart), node))
 
     def _object(self, node: Node, path: Path, apart: frozenset[tuple[str, str]], *, within: bool) -> None:
@@ -134,6 +141,11 @@ class _Walk:
     def _ends_by_type(self, members: dict[str, Node]) -> bool:
         kinds = [members[name].text for name in TYPES if name in members and members[name].kind == '"']
         return any(_last_word(kind) in ENDS for kind in (*kinds, self._event))
+
+
+def _is_label(name: str) -> bool:
+    """Whether a member of this name is sent as a whole: identifiers are, whatever of."""
+    return name in LABELS or name.endswith(("_id", "Id"))
 
 
 def _ends(member: Node) -> bool:

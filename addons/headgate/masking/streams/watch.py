@@ -1,7 +1,8 @@
 """Watching a text go by for the places where a segment ends, in each of the ways in which detection reads it.
 
 Detection also looks at a text as it is seen, without the characters that nobody sees, and with its escapes undone. For
-the former a second state is kept; after an escape nothing ends for a while, which is longer than any value without letters.
+the former a second state is kept; after an escape nothing ends for a while, which is longer than any value without
+letters.
 """
 
 import re
