@@ -63,13 +63,21 @@ def test_connections_take_the_requests_in_turn() -> None:
 
 def test_the_upstream_answers_each_request_once_however_they_are_cut() -> None:
     wire, reply = Wire(), answer(b"{}")
-    connection = Fixed(reply)
+    connection = Fixed(reply, iter([]))
     connection.connection_made(wire)
     connection.data_received(REQUEST.encode()[:20])
     assert wire.written == []
     connection.data_received(REQUEST.encode()[20:] + REQUEST.encode())
     assert b"".join(wire.written) == reply * 2
     assert reply.endswith(END + b"{}")
+
+
+def test_large_answers_are_documents_in_turn() -> None:
+    wire, documents = Wire(), [answer(b"1"), answer(b"2")]
+    connection = Fixed(b"", iter(documents))
+    connection.connection_made(wire)
+    connection.data_received(b"GET /v1/large/1 HTTP/1.1\r\n\r\nGET /v1/unmasked/1 HTTP/1.1\r\n\r\n")
+    assert wire.written == documents
 
 
 def test_a_report_tells_rate_and_latencies() -> None:
@@ -83,10 +91,13 @@ def test_a_round_in_which_nothing_was_answered_is_a_report_too() -> None:
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, int]]:
-    body = tmp_path_factory.mktemp("upstream") / "body.json"
-    body.write_bytes(b'{"a": 1}')
+    folder = tmp_path_factory.mktemp("upstream")
+    bodies = [folder / "body.json", folder / "large.ndjson"]
+    for body in bodies:
+        body.write_bytes(b'{"a": 1}')
     with ExitStack() as down:
-        process = Process("the upstream", [sys.executable, "-P", "-m", "headgate.bench.upstream", str(body)])
+        command = [sys.executable, "-P", "-m", "headgate.bench.upstream", *map(str, bodies)]
+        process = Process("the upstream", command)
         down.callback(process.stop)
         yield process, int(process.wait_for(r"listening at (\d+)", 30)[1])
 

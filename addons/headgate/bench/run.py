@@ -15,17 +15,19 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is done: cycles of the chain's rounds and their seconds, rounds of each part alone, bytes of JSON."""
+    """How much is done: cycles of the chain's rounds and their seconds, rounds of each part alone, bytes of JSON,
+    and of the largest document."""
 
     cycles: int
     seconds: float
     rounds: int
     documents: int
     sizes: tuple[int, ...]
+    largest: int
 
 
-FULL = Scale(cycles=11, seconds=3.0, rounds=25, documents=7, sizes=(10_000, 100_000))
-QUICK = Scale(cycles=4, seconds=1.0, rounds=7, documents=3, sizes=(10_000,))
+FULL = Scale(cycles=11, seconds=3.0, rounds=25, documents=7, sizes=(10_000, 100_000), largest=10_000_000)
+QUICK = Scale(cycles=4, seconds=1.0, rounds=7, documents=3, sizes=(10_000,), largest=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def _parts(folder: Path, scale: Scale, clock: Callable[[], float]) -> dict[str, 
         "tokens": partial(tokens.measure, scale.rounds, clock),
         "recording": partial(capture.measure, folder / "recorded", max(3, scale.rounds // 4), clock),
         **{f"masking {size // 1000} kB": partial(detection.measure, size, scale.documents) for size in scale.sizes},
-        "masking, growth": partial(detection.growth, 3),
+        "masking, growth": partial(detection.growth, 3, scale.largest),
         "precision": precision.measure,
     }
 

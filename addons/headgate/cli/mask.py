@@ -52,6 +52,12 @@ BATCH = 1000
 WHOLE = 32 * 1024 * 1024
 """Bytes of a file that are masked as one body, as in a proxy."""
 
+HINTS = {
+    "content-type-not-maskable": "the masks that are due may name it under `pass_types`, and it passes unread",
+    "fields-in-text": "it has no members for JSONPaths; masks that are due may name it under `pass_types`",
+}
+"""What can be done about some reasons."""
+
 Advance = Callable[[int, int | None], None]
 """Moves the progress bar by so much of so much."""
 
@@ -149,7 +155,7 @@ def _masked(plan: "Plan | None", kind: str, headers: "Fields", body: bytes) -> "
         try:
             return mask_response(plan, Received("GET", 200, headers, body), _detect(plan, advance))
         except CannotMask as cannot:
-            raise click.ClickException(f"the content cannot be masked as `{kind[:80]}`: {cannot.reason}") from None
+            raise _unmasked(kind, cannot.reason) from None
 
 
 def _detect(plan: "Plan", advance: Advance) -> "Detect":
@@ -172,6 +178,11 @@ def _detect(plan: "Plan", advance: Advance) -> "Detect":
         return found
 
     return in_batches
+
+
+def _unmasked(kind: str, reason: str) -> click.ClickException:
+    hint = f"; {HINTS[reason]}" if reason in HINTS else ""
+    return click.ClickException(f"the content cannot be masked as `{kind[:80]}`: {reason}{hint}")
 
 
 @contextmanager
@@ -220,7 +231,7 @@ def _pour(file: BinaryIO, kind: str, plan: "Plan", headers: "Fields") -> None:
                 advance(len(piece), size)
             _write(stream.end())
     except CannotMask as cannot:
-        raise click.ClickException(f"the content cannot be masked as `{kind[:80]}`: {cannot.reason}") from None
+        raise _unmasked(kind, cannot.reason) from None
 
 
 def _some(file: BinaryIO) -> bytes:

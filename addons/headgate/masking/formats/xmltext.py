@@ -18,6 +18,7 @@ from headgate.masking.formats.references import (
     Decode,
     no_references,
     write_attribute,
+    write_cdata,
     write_comment,
     write_text,
     xhtml_pieces,
@@ -39,6 +40,7 @@ FLOWING = frozenset({"p", "text"})
 XHTML_FLOWING = FLOWING | {"a", "caption", "dd", "dt", "label", "li", "span", "td", "th"}
 XHTML_LEFT_ALONE = frozenset({"script", "style"})
 
+WRITERS = {"cdata": write_cdata, "comment": write_comment, "doctype": write_attribute}
 FLOWS = frozenset({"text", "cdata"})
 NAMING = ("name", "key", "id")
 """Attributes that tell what the value of an element is called."""
@@ -107,7 +109,7 @@ class _Document:
         if kind == "text":
             pieces, write = self._decode(self._text, start, end), write_text
         else:
-            write = write_comment if kind == "comment" else write_attribute if kind == "doctype" else as_written
+            write = WRITERS.get(kind, as_written)
             pieces = no_references(self._text, start, end)
         part = Part(pieces, above.key if above else "", above.path if above else "", write)
         if self._hidden:
