@@ -46,6 +46,8 @@ masks:
   - {id: header, match: {path: "/headers/{rest...}"}, fields: ["header:X-Account-Email"]}
   - {id: both, match: {path: "/both/{rest...}"}, fields: ["$..ssn", "$.a.ssn"], request: true}
   - {id: not-for-all, match: {path: "/except/{rest...}"}, except: {principal: {id: officer}}, fields: ["$..ssn"]}
+  - {id: found-both-ways, match: {path: "/talk/{rest...}"}, detect: [EMAIL_ADDRESS, CREDIT_CARD], request: true}
+  - {id: heard-by-some, match: {path: "/heard/{rest...}"}, except: {principal: {id: officer}}, detect: [CREDIT_CARD]}
 """
 CUSTOMER = f'{{"id": 7, "ssn": "{CANARY}-078", "note": "write to {EMAIL} or charge {CARD}"}}'
 MASKED = {"id": 7, "ssn": "[REDACTED]", "note": "write to [EMAIL_ADDRESS] or charge [CREDIT_CARD]"}
@@ -368,6 +370,92 @@ def test_an_excepted_caller_alone_hears_the_original(chat: Chat, proxy: Proxy) -
     assert [message["text"] for message in messages][1:] == ["[6 bytes]"]
     assert "[REDACTED]" in messages[0]["text"]
     assert last_record(proxy, client, upstream, other, other_upstream)["outcome"]["masked"] == 1
+
+
+DONE = '{"type": "response.text.done"}'
+
+
+def deltas(text: str, size: int = 5) -> list[str]:
+    return [json.dumps({"delta": text[at : at + size]}) for at in range(0, len(text), size)]
+
+
+def heard_until_done(peer: Peer) -> str:
+    """The text that a peer hears in pieces."""
+    text = ""
+    while (heard := peer.hear()) != DONE:
+        assert isinstance(heard, str), heard
+        text += json.loads(heard)["delta"]
+    return text
+
+
+def shown_messages(proxy: Proxy) -> list[str]:
+    """The messages of the last WebSocket, as mitmweb shows them."""
+    shown = [flow for flow in proxy.window.flows() if flow.get("websocket")][-1]
+    messages = proxy.window.get(f"/flows/{shown['id']}/messages/content/Auto.json").json()
+    return [json.dumps(json.loads(message["text"])) for message in messages]
+
+
+def test_a_value_that_is_split_over_messages_is_masked_both_ways(chat: Chat, proxy: Proxy) -> None:
+    client, upstream = chat("/talk/chat")
+    said = f"write to {EMAIL}, or charge {CARD} now"
+    for source, target in ((upstream, client), (client, upstream)):
+        for message in [*deltas(said), DONE]:
+            source.text(message)
+        assert heard_until_done(target) == "write to [EMAIL_ADDRESS], or charge [CREDIT_CARD] now"
+    shown = shown_messages(proxy)
+    texts = [json.loads(message).get("delta", "|") for message in shown]
+    assert "".join(texts) == "write to [EMAIL_ADDRESS], or charge [CREDIT_CARD] now|" * 2
+    assert last_record(proxy, client, upstream)["outcome"]["masked"] == 4
+
+
+def test_so_it_is_in_texts_that_are_no_json(chat: Chat) -> None:
+    client, upstream = chat("/found/chat")
+    for piece in ("please ", "do charge ", "4111 11", "11 1111 1", "111 or ", "none "):
+        upstream.text(piece)
+    upstream.close()
+    heard = []
+    while isinstance(message := client.hear(), str):
+        heard.append(message)
+    assert "".join(heard) == "please do charge [CREDIT_CARD] or none "
+    assert message == ("close", 1000, "")
+
+
+def test_what_is_held_back_comes_before_the_goodbye(chat: Chat) -> None:
+    client, upstream = chat("/talk/chat")
+    for source, target in ((upstream, client), (client, upstream)):
+        source.text('{"delta": "hello there"}')
+        assert target.hear() == '{"delta": "hello "}'
+    upstream.close(1000, "done")
+    assert client.hear() == '{"delta": "there"}'
+    assert client.hear() == ("close", 1000, "")
+
+
+def test_the_last_words_of_a_text_come_though_nothing_says_that_it_has_ended(chat: Chat) -> None:
+    client, upstream = chat("/found/chat")
+    upstream.text('{"delta": "hello there"}')
+    assert client.hear() == '{"delta": "hello "}'
+    assert client.hear() == '{"delta": "there"}'
+    upstream.text('{"delta": ", you "}')
+    assert client.hear() == '{"delta": ", you "}'
+
+
+def test_a_value_that_is_split_is_not_shown_where_the_caller_hears_it(chat: Chat, proxy: Proxy) -> None:
+    client, upstream = chat("/heard/chat", token=proxy.token(sub="officer"))
+    for message in [*deltas(f"charge {CARD} now"), DONE]:
+        upstream.text(message)
+    assert heard_until_done(client) == f"charge {CARD} now"
+    texts = [json.loads(message).get("delta", "|") for message in shown_messages(proxy)]
+    assert "".join(texts) == "charge [CREDIT_CARD] now|"
+
+
+def test_a_long_message_between_the_pieces_of_a_text_keeps_its_place(chat: Chat) -> None:
+    client, upstream = chat("/found/chat")
+    long = json.dumps({"to": EMAIL, "words": ["word"] * 10_000})
+    for message in ('{"delta": "pay 4111 1111"}', long, '{"delta": " 1111 1111 now"}', DONE):
+        upstream.text(message)
+    assert client.hear() == '{"delta": "pay "}'
+    assert client.hear() == long.replace(EMAIL, "[EMAIL_ADDRESS]")
+    assert heard_until_done(client) == "[CREDIT_CARD] now"
 
 
 def test_messages_come_in_order_however_long_masking_takes(chat: Chat) -> None:

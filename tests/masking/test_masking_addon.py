@@ -12,8 +12,9 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from headgate.bundled import Files
-from headgate.masking.addon import INLINE, MOST_COUNTS, Masking
+from headgate.masking.addon import INLINE, Masking
 from headgate.masking.rules import MaskingFile, MaskingRules, compile_masking
+from headgate.masking.streaming import MOST_COUNTS
 from headgate.masking.tokens import token
 from headgate.masking.workers import Workers
 from headgate.model import (

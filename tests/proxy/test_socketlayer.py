@@ -20,7 +20,7 @@ from wsproto.frame_protocol import Opcode
 
 from headgate.model import unauthenticated, withheld
 from headgate.proxy.held import Held
-from headgate.proxy.passing import TOO_LONG, Ending, Passing, PassingHook, Sort, close_code
+from headgate.proxy.passing import TOO_LONG, Ending, Passing, PassingHook, Pausing, Sort, close_code
 from headgate.proxy.socketlayer import LONGEST_FROM_CLIENT, MOST_WAITING, SocketLayer
 
 OPTIONS: Any = SimpleNamespace(body_size_limit="16m")
@@ -120,6 +120,67 @@ def test_what_the_guard_has_made_of_it_is_what_goes_on(from_client: bool) -> Non
     line = Line(masked)
     line.say(from_client, said.TextMessage("secret"))
     assert line.to[not from_client] == ["☃ masked"]
+
+
+def flushing(*sorts: Sort) -> Guard:
+    def flush(passing: Passing) -> None:
+        passing.out = passing.content
+        if passing.sort in sorts:
+            passing.before = ["held ☃".encode(), b"back"]
+
+    return flush
+
+
+@BOTH
+def test_what_was_held_back_goes_on_before_what_was_said(from_client: bool) -> None:
+    line = Line(flushing(Sort.TEXT))
+    line.say(from_client, said.TextMessage("said"), said.BytesMessage(b"\xff"))
+    assert line.to == {not from_client: ["held ☃", "back", "said", b"\xff"], from_client: []}
+
+
+@BOTH
+def test_and_before_its_peer_says_goodbye(from_client: bool) -> None:
+    line = Line(flushing(Sort.CLOSE))
+    line.say(from_client, said.CloseConnection(1000, "bye"))
+    assert line.to[not from_client] == ["held ☃", "back", (1000, "bye")]
+    assert line.to[from_client] == [(1000, "bye")]
+
+
+@BOTH
+def test_and_when_its_peer_is_gone(from_client: bool) -> None:
+    line = Line(flushing(Sort.CLOSE))
+    line.gone(from_client)
+    assert line.to == {not from_client: ["held ☃", "back"], from_client: []}
+
+
+@BOTH
+def test_and_when_nothing_follows(from_client: bool) -> None:
+    line = Line(flushing(Sort.PAUSE))
+    line.inject(Pausing(line.flow, from_client))
+    assert line.to == {not from_client: ["held ☃", "back"], from_client: []}
+    assert line.heard == ["WebsocketStartHook", "PassingHook", "WebsocketMessageHook"]
+    line.guard = let_pass
+    line.inject(Pausing(line.flow, from_client))
+    assert line.heard[3:] == ["PassingHook"]
+    line.say(from_client, said.TextMessage("said"))
+    assert line.to[not from_client] == ["held ☃", "back", "said"]
+
+
+@BOTH
+@pytest.mark.parametrize("sort", [Sort.TEXT, Sort.CLOSE, Sort.PAUSE])
+def test_it_does_not_when_the_guard_refuses(from_client: bool, sort: Sort) -> None:
+    def refuse(passing: Passing) -> None:
+        flushing(sort)(passing)
+        line.held.refusal = REVOKED
+
+    line = Line(refuse)
+    if sort is Sort.PAUSE:
+        line.inject(Pausing(line.flow, from_client))
+    else:
+        line.say(from_client, said.TextMessage("said") if sort is Sort.TEXT else said.CloseConnection(1000))
+    assert line.to == {True: [(1008, "revoked")], False: [(1008, "")]}
+    line.inject(Pausing(line.flow, from_client))
+    assert line.to == {True: [(1008, "revoked")], False: [(1008, "")]}
 
 
 @BOTH

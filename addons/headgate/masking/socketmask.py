@@ -55,28 +55,21 @@ class SocketMask:
     def messages(self, message: bytes) -> list[bytes] | Aside:
         """What goes on for a message, or what is to be masked of it in a worker."""
         waits = self._stream.waits
-        self._renew(HELD_UNITS if waits else UNITS)
-        if not _quick(self.plan, message):
-            if aside := self._stream.aside(message):
-                return aside
-            self._renew(HELD_UNITS)
         try:
-            return self._stream.messages(message)
+            return self._masked(message, HELD_UNITS if waits else UNITS)
         except OverBudget as over:
             if waits:
                 raise CannotMask(over.reason) from None
             self._stream = self._opened()
             return Aside([], b"", message)
 
-    def end(self) -> list[bytes]:
-        """What is held back."""
+    def rest(self, *, paused: bool = False) -> list[bytes]:
+        """What is held back; `paused`: as far as it could be the end, for nothing has followed."""
         self._renew(HELD_UNITS)
-        return self._stream.end()
-
-    def pause(self) -> list[bytes]:
-        """What is held back and could be the end."""
-        self._renew(HELD_UNITS)
-        return self._stream.pause()
+        try:
+            return self._stream.pause() if paused else self._stream.end()
+        except OverBudget as over:
+            raise CannotMask(over.reason) from None
 
     def count(self, counts: Counts) -> None:
         """This has been masked elsewhere."""
@@ -88,6 +81,14 @@ class SocketMask:
         self._counts.clear()
         self._stream.counts.clear()
         return taken
+
+    def _masked(self, message: bytes, units: int) -> list[bytes] | Aside:
+        self._renew(units)
+        if not _quick(self.plan, message):
+            if aside := self._stream.aside(message):
+                return aside
+            self._renew(HELD_UNITS)
+        return self._stream.messages(message)
 
     def _opened(self) -> SocketStream:
         return open_socket(self.plan, self._find)

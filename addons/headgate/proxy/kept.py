@@ -14,6 +14,7 @@ from wsproto.frame_protocol import Opcode
 
 from headgate.masking.due import Due
 from headgate.masking.plan import Plan
+from headgate.proxy.speech import Speech
 
 MOST_SHOWN = 100
 LARGEST_SHOWN = 1024 * 1024
@@ -64,6 +65,7 @@ class Socket:
     pings: Pings = field(default_factory=Pings, repr=False)
     messages: list[WebSocketMessageState] = field(default_factory=list, repr=False)  # what `data` has to show
     shown: int = 0  # bytes of them
+    speeches: dict[bool, Speech] = field(default_factory=dict, repr=False)  # by whether the client speaks
     started: bool = False
     over: bool = False
 

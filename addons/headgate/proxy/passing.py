@@ -21,11 +21,13 @@ class Sort(Enum):
     PONG = auto()
     CLOSE = auto()
     EXCESS = auto()  # a message that grows too long, or more of them than can be judged
+    PAUSE = auto()  # no message has followed for a while
 
 
 @dataclass(slots=True, eq=False)
 class Passing:
-    """Something that one peer has said; it goes on as `out`, and not before the guard has set that."""
+    """Something that one peer has said; it goes on as `out`, and not before the guard has set that. `before` are text
+    messages that go on before it: what was held back of those that this peer has said earlier."""
 
     flow: http.HTTPFlow = field(repr=False)
     sort: Sort
@@ -34,6 +36,7 @@ class Passing:
     code: int | None = None  # of a close frame
     held: Held | None = field(default=None, repr=False)
     out: bytes | None = field(default=None, repr=False)
+    before: list[bytes] = field(default_factory=list, repr=False)
 
     @property
     def refusal(self) -> Refusal | None:
@@ -53,6 +56,10 @@ class PassingHook(commands.StartHook):
 
 class Ending(events.MessageInjected[Refusal]):
     """The guard ends this WebSocket."""
+
+
+class Pausing(events.MessageInjected[bool]):
+    """Nothing has followed for a while on what this WebSocket's client (true) or server has said."""
 
 
 def close_code(refusal: Refusal) -> CloseReason:

@@ -21,7 +21,7 @@ from mitmproxy.utils import human
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 
 from headgate.model import Refusal
-from headgate.proxy.passing import NOT_JUDGED, Ending, Passing, PassingHook, Sort, close_code
+from headgate.proxy.passing import NOT_JUDGED, Ending, Passing, PassingHook, Pausing, Sort, close_code
 
 LONGEST_FROM_CLIENT = 1024 * 1024
 """Bytes a message from the caller may have; one to it may have as many as a response (`body_size_limit`)."""
@@ -81,6 +81,8 @@ class SocketLayer(layer.Layer):
     def _relay(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, Ending):
             yield from self._refuse(event.message)
+        elif isinstance(event, Pausing):
+            yield from self._judge(self._client if event.message else self._server, Sort.PAUSE)
         elif isinstance(event, events.MessageInjected):
             yield commands.Log("a WebSocket message was injected: it is dropped", logging.WARNING)
         elif isinstance(event, events.ConnectionEvent):
@@ -119,12 +121,19 @@ class SocketLayer(layer.Layer):
     def _judge(self, source: _End, sort: Sort, content: bytes = b"") -> layer.CommandGenerator[None]:
         passing = Passing(self.flow, sort, source is self._client, content)
         yield PassingHook(passing)
-        if passing.refusal is None and sort in (Sort.TEXT, Sort.BINARY):
+        if passing.refusal is None and (passing.before or sort in (Sort.TEXT, Sort.BINARY)):
             yield WebsocketMessageHook(self.flow)
         if passing.refusal or passing.out is None:
             yield from self._refuse(passing.refusal or NOT_JUDGED)
-        else:
+            return
+        yield from self._say_before(source, passing)
+        if sort is not Sort.PAUSE:
             yield self._other(source).say(_event(sort, passing.out))
+
+    def _say_before(self, source: _End, passing: Passing) -> layer.CommandGenerator[None]:
+        other = self._other(source)
+        for content in passing.before if other.speech.state is ConnectionState.OPEN else ():
+            yield other.say(_event(Sort.TEXT, content))
 
     def _hear_close(self, source: _End, heard: said.CloseConnection) -> layer.CommandGenerator[None]:
         """A peer says goodbye, breaks the protocol (then it still counts as open), or is gone."""
@@ -136,6 +145,7 @@ class SocketLayer(layer.Layer):
         if passing.refusal or passing.out is None:
             yield from self._refuse(passing.refusal or NOT_JUDGED)
         else:
+            yield from self._say_before(source, passing)
             farewell = None if gone else said.CloseConnection(heard.code, passing.out.decode())
             yield from self._close(farewell, farewell)
 

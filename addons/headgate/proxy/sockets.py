@@ -8,28 +8,33 @@ anybody sees it or it goes on. What is due and cannot be masked ends the connect
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 
 from mitmproxy import http
 from mitmproxy.proxy.server import ConnectionHandler
 
 from headgate.masking.messages import showable
-from headgate.masking.plan import CannotMask, Plan
+from headgate.masking.plan import CannotMask
 from headgate.model import Refusal, guard_error, malformed, withheld
 from headgate.proxy import layers
 from headgate.proxy.answers import marker, verdict_line
 from headgate.proxy.faults import describe
 from headgate.proxy.held import Held
 from headgate.proxy.kept import Socket
-from headgate.proxy.passing import TOO_LONG, Ending, Passing, Sort, close_code
+from headgate.proxy.passing import TOO_LONG, Ending, Passing, Pausing, Sort, close_code
+from headgate.proxy.speech import Said, Speech
 from headgate.proxy.stages import NO_SOCKETS, SocketStages
+from headgate.proxy.transports import cut, hang_up, silence, transports
 
 log = logging.getLogger(__name__)
 
 DEADLINE = 30.0
 """Seconds that masking one message may take; it has a shorter limit of its own for each job."""
+
+PAUSE = 5.0
+"""Seconds after which what is held back of a text goes on though nothing has followed. A value of which the rest comes
+only then has begun to pass: that no model stalls for so long within a word is likely, not certain."""
 
 GRACE = 5.0
 """Seconds after which a connection that was to end is cut, whatever its peers do."""
@@ -89,55 +94,79 @@ class Sockets:
         elif passing.sort in (Sort.TEXT, Sort.BINARY):
             return self._judge_message(held, held.socket, passing)
         else:
-            passing.out = _control(held.socket, passing)
+            self._judge_other(held, held.socket, passing)
         return False
+
+    def _judge_other(self, held: Held, socket: Socket, passing: Passing) -> None:
+        """What is held back is flushed before the peer that said it says goodbye, and when nothing has followed."""
+        speech = socket.speeches.get(passing.from_client)
+        try:
+            if speech and passing.sort is Sort.CLOSE:
+                _release(socket, passing, speech.rest())
+            elif speech and passing.sort is Sort.PAUSE and speech.pauses:
+                _release(socket, passing, speech.rest(paused=True))
+        except CannotMask as cannot:
+            held.refusal = withheld(cannot.reason)
+        else:
+            passing.out = b"" if passing.sort is Sort.PAUSE else _control(socket, passing)
 
     def _judge_message(self, held: Held, socket: Socket, passing: Passing) -> Awaitable[bool] | bool:
-        plan = socket.plan(from_client=passing.from_client)
-        if plan is None and (passing.from_client or socket.recorded is None):
-            self._let_pass(socket, passing, passing.content, readable=socket.recorded is None)
-        elif plan is None or passing.sort is Sort.TEXT:
-            return self._mask(held, socket, plan, passing)
-        else:
+        plan, recorded = socket.plan(from_client=passing.from_client), socket.recorded
+        if plan is not None and passing.sort is Sort.BINARY:
             held.refusal = withheld("binary-message")
+        elif plan or passing.from_client in socket.speeches or (recorded and not passing.from_client):
+            return self._mask(held, socket, passing)
+        else:
+            passing.out = passing.content
+            shown = showable(passing.content, readable=recorded is None)
+            _keep(socket, passing, Said([passing.content], [shown]), is_text=passing.sort is Sort.TEXT)
         return False
 
-    async def _mask(self, held: Held, socket: Socket, plan: Plan | None, passing: Passing) -> bool:
-        """Without a plan it goes on as it is, and only its record is masked: its caller is excepted."""
-        out = passing.content
+    async def _mask(self, held: Held, socket: Socket, passing: Passing) -> bool:
+        is_text = passing.sort is Sort.TEXT
         try:
             with self.silence(held):
                 async with asyncio.timeout(DEADLINE):
-                    out = await self.stages.message(held, plan, out, True) if plan else out
-                    shown = await self._shown(held, socket, plan, passing, out)
-            if passing.sort is Sort.TEXT:
-                out.decode()
+                    speech = self._speech(held, socket, passing)
+                    said = await speech.message(passing.content, is_text=is_text)
+            if is_text:
+                [message.decode() for message in said.out]
         except CannotMask as cannot:
             held.refusal = held.refusal or withheld(cannot.reason)
         except (TimeoutError, UnicodeDecodeError):
             held.refusal = held.refusal or withheld("message-not-masked")
         else:
-            self._let_pass(socket, passing, out, shown, readable=shown is not None)
+            *before, passing.out = said.out
+            passing.before += before
+            _keep(socket, passing, said, is_text=is_text)
+            self._pause_later(held, speech, from_client=passing.from_client)
         return False
 
-    async def _shown(self, held: Held, socket: Socket, plan: Plan | None, passing: Passing, out: bytes) -> bytes | None:
-        """The message as its record is masked; None when it cannot be, which is no reason to keep it from the peer."""
-        if socket.recorded in (plan, None):
-            return out
-        if passing.from_client or passing.sort is not Sort.TEXT:
-            return None
-        try:
-            return await self.stages.message(held, socket.recorded, passing.content, False)
-        except CannotMask:
-            return None
+    def _speech(self, held: Held, socket: Socket, passing: Passing) -> Speech:
+        """What masks this direction by what is due now. What another has held back goes on first, as was due to it."""
+        from_client = passing.from_client
+        due = socket.plan(from_client=from_client), socket.recorded
+        speech = socket.speeches.get(from_client)
+        if speech is None or speech.due != due:
+            if speech:
+                speech.wait(None)
+                _release(socket, passing, speech.rest())
+            speech = socket.speeches[from_client] = Speech(self.stages, held, *due, from_client=from_client)
+        return speech
 
-    def _let_pass(
-        self, socket: Socket, passing: Passing, out: bytes, shown: bytes | None = None, *, readable: bool
-    ) -> None:
-        passing.out = out
-        socket.count(len(out), from_client=passing.from_client)
-        content = showable(out if shown is None else shown, readable=readable)
-        socket.show(content, from_client=passing.from_client, is_text=passing.sort is Sort.TEXT, now=time.time())
+    def _pause_later(self, held: Held, speech: Speech, *, from_client: bool) -> None:
+        """A text may have ended though nothing says so: its last words do not wait for the next message for ever."""
+        pausing = Pausing(held.flow, from_client)
+        loop = asyncio.get_running_loop()
+        speech.wait(loop.call_later(PAUSE, self._tell, held, pausing) if speech.waits else None)
+
+    def _tell(self, held: Held, event: Ending | Pausing) -> None:
+        """Have the layer that speaks this WebSocket hear of something that no peer has said."""
+        handler = self.connections(held.client.id)
+        if handler and held.socket and not held.socket.over:
+            task = asyncio.get_running_loop().create_task(handler.server_event(event))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def heard(self, flow: http.HTTPFlow) -> bool:
         """A message has been judged: others may look at what is shown of it."""
@@ -159,12 +188,10 @@ class Sockets:
         handler = self.connections(held.client.id)
         if handler and not held.socket:
             if held.forwarded and not held.finishing:
-                _hang_up(handler, held)
+                hang_up(handler, held)
         elif handler and held.socket and held.socket.started:
             self._cut_later(held)
-            task = asyncio.get_running_loop().create_task(handler.server_event(Ending(held.flow, held.refusal)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tell(held, Ending(held.flow, held.refusal))
 
     def ended(self, flow: http.HTTPFlow) -> bool:
         held = self._of(flow)
@@ -180,6 +207,9 @@ class Sockets:
         if socket is None or socket.over:
             return
         socket.over, held.error = True, held.error or error
+        for speech in socket.speeches.values():
+            speech.wait(None)
+        socket.speeches.clear()
         socket.data.timestamp_end = time.time()
         if held.refusal:
             socket.data.close_code, socket.data.closed_by_client = int(close_code(held.refusal)), False
@@ -199,7 +229,7 @@ class Sockets:
 
     def _cut_later(self, held: Held) -> None:
         """A peer that neither reads nor answers keeps no connection open."""
-        asyncio.get_running_loop().call_later(GRACE, _cut, list(self._transports(held)))
+        asyncio.get_running_loop().call_later(GRACE, cut, list(transports(self.connections(held.client.id))))
 
     # -- the connections below ----------------------------------------------------------------------------------------
 
@@ -207,24 +237,23 @@ class Sockets:
         held = self._held.get(flow.id)
         return held if held is not None and held.flow is flow and held.socket is not None else None
 
-    @contextmanager
-    def silence(self, held: Held) -> Iterator[None]:
-        """Nothing is read from the peers meanwhile: what they say would wait in memory."""
-        silenced = [transport for transport in self._transports(held) if transport.is_reading()]
-        for transport in silenced:
-            transport.pause_reading()
-        try:
-            yield
-        finally:
-            for transport in silenced:
-                transport.resume_reading()
+    def silence(self, held: Held) -> AbstractContextManager[None]:
+        """Nothing is read from the peers meanwhile."""
+        return silence(self.connections(held.client.id))
 
-    def _transports(self, held: Held) -> Iterator[Any]:
-        """Every connection of its client: over HTTP/1.1 none of them is for anything else."""
-        handler = self.connections(held.client.id)
-        for stream in handler.transports.values() if handler else ():
-            if (transport := getattr(stream.writer, "transport", None)) is not None:
-                yield transport
+
+def _keep(socket: Socket, passing: Passing, said: Said, *, is_text: bool) -> None:
+    """Count what goes on, and show what may be shown of it."""
+    for message in said.out:
+        socket.count(len(message), from_client=passing.from_client)
+    for message in said.shown:
+        socket.show(message, from_client=passing.from_client, is_text=is_text, now=time.time())
+
+
+def _release(socket: Socket, passing: Passing, rest: Said) -> None:
+    """Let go on what was held back."""
+    passing.before += rest.out
+    _keep(socket, passing, rest, is_text=True)
 
 
 def _control(socket: Socket, passing: Passing) -> bytes:
@@ -236,18 +265,3 @@ def _control(socket: Socket, passing: Passing) -> bytes:
         return b"" if masked else passing.content
     answer = socket.pings.ping if passing.sort is Sort.PING else socket.pings.pong
     return answer(passing.content, from_client=from_client, masked=masked)
-
-
-def _hang_up(handler: ConnectionHandler, held: Held) -> None:
-    """End a request that waits for its upstream by a connection that is for nothing else, the upstream's if it can be,
-    so that the client is answered. Where both speak HTTP/2, the request is refused once its answer is there."""
-    server = held.flow.server_conn
-    if server in handler.transports and server.alpn != b"h2":
-        handler.close_connection(server)
-    elif held.client in handler.transports and held.client.alpn != b"h2":
-        handler.close_connection(held.client)
-
-
-def _cut(transports: list[Any]) -> None:
-    for transport in transports:
-        transport.abort()

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.masking.streams.chunks import EVENTS, PLANTED, at_random, masked, one_by_one
+from tests.masking.streams.chunks import EVENTS, PLANTED, TEXT, at_random, masked, one_by_one
 
 from headgate.masking.detection.detector import Detector
 from headgate.masking.formats.plaintext import mask_text
-from headgate.masking.plan import CannotMask, Detect, Operator, Plan, Wanted
+from headgate.masking.plan import CannotMask, Detect, Operator, Plan, Wanted, detect_nothing
 from headgate.masking.streams import open_stream
 
 Event = dict[str, Any]
@@ -358,3 +359,49 @@ def test_tokens_join_over_events() -> None:
     )
     said = "".join(event["choices"][0]["delta"]["content"] for event in out)
     assert said == mask_text("ana@example.com ", plan, detect).text
+
+
+ANYWHERE = Plan(paths=(("$..ssn", Operator.REDACT),))
+
+
+@pytest.mark.parametrize("data", ["ssn: 536904399", "<ssn>536904399</ssn>", '{"ssn": 536904399'])
+def test_nor_can_those_of_a_name_alone(data: str) -> None:
+    sent = f"data: {data}\n\n".encode()
+    with pytest.raises(CannotMask, match="fields-in-text"):
+        masked(ANYWHERE, EVENTS, detect_nothing, [sent])
+    with pytest.raises(CannotMask, match="fields-in-text"):
+        masked(ANYWHERE, TEXT, detect_nothing, [data.encode()])
+    passing = replace(ANYWHERE, pass_types=frozenset({"text/event-stream"}))
+    assert masked(passing, EVENTS, detect_nothing, [sent]) == sent
+
+
+@pytest.mark.parametrize("sent", [b"data: [DONE]\n\n", b"data\n\n", b"data:\n\n", b": here\n\n", b"event: ping\n\n"])
+def test_what_has_no_data_has_no_fields(sent: bytes) -> None:
+    assert masked(ANYWHERE, EVENTS, detect_nothing, [sent]) == sent
+
+
+def test_sound_in_base64_passes_and_keeps_no_text_waiting(plan: Plan, detector: Detect) -> None:
+    sound = {"type": "response.audio.delta", "delta": "b64/" * 2000}
+    text = {"type": "response.text.delta", "delta": "hello there", "item_id": "7"}
+    data = [_written(event).encode() for event in (sound, text, sound, sound)]
+    stream, _ = open_stream(plan, EVENTS, detector)
+    assert [stream.feed(each) for each in data] == [data[0], data[1].replace(b" there", b" "), data[2], data[3]]
+    assert b'"there"' in stream.end()
+
+
+def test_base64_in_a_document_that_comes_in_pieces_is_a_piece_of_it() -> None:
+    pieces = ['{"image": "', "b64/" * 200, '", "ssn": "536904399"}']
+    data = "".join(_written({"type": "x", "delta": piece}) for piece in pieces).encode()
+    out = _events(masked(ANYWHERE, EVENTS, detect_nothing, [data]))
+    said = json.loads("".join(event["delta"] for event in out))
+    assert said == {"image": "b64/" * 200, "ssn": "[REDACTED]"}
+
+
+def test_what_all_texts_keep_together_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headgate.masking.streams.deltas.HELD", 10_000)
+    stream, _ = open_stream(ANYWHERE, EVENTS, detect_nothing)
+    for _ in range(40):  # a text that goes on keeps little, however long it is
+        stream.feed(_written({"delta": "words " * 100}).encode())
+    begun = [_written({"item_id": str(at), "delta": '{"a": "' + "x " * 100}) for at in range(100)]
+    with pytest.raises(CannotMask, match="too-much-held-back"):
+        stream.feed("".join(begun).encode())

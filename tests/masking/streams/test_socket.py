@@ -1,6 +1,7 @@
 """Messages of a WebSocket: each goes on by itself, and values are found over several."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.masking.streams.chunks import PLANTED
@@ -79,7 +80,7 @@ def test_a_message_that_cannot_be_masked_ends_the_socket(
 
 
 def test_fields_cannot_be_looked_for_in_a_text() -> None:
-    plan = Plan(paths=(("$.a.b", Operator.REDACT),))
+    plan = Plan(paths=(("$..b", Operator.REDACT),))
     assert open_socket(plan, detect_nothing).feed(b'{"a": {"b": "x"}}') == b'{"a": {"b": "[REDACTED]"}}'
     with pytest.raises(CannotMask, match="fields-in-text"):
         open_socket(plan, detect_nothing).feed(b"hello")
@@ -88,3 +89,78 @@ def test_fields_cannot_be_looked_for_in_a_text() -> None:
 def test_what_needs_a_language_model_is_refused() -> None:
     with pytest.raises(CannotMask, match="language-model-on-stream"):
         open_socket(Plan(detect=(Wanted("PERSON", Operator.REDACT),)), detect_nothing)
+
+
+def test_the_mark_that_ends_a_stream_of_events_ends_texts_here_too(plan: Plan, detector: Detect) -> None:
+    socket = open_socket(replace(plan, paths=(("$..ssn", Operator.REDACT),)), detector)
+    assert socket.messages(_delta("hello there")) == [_delta("hello ")]
+    assert socket.messages(b"[DONE]") == [_delta("there"), b"[DONE]"]
+
+
+def test_after_a_pause_words_go_on_and_what_is_no_whole_document_does_not(plan: Plan, detector: Detect) -> None:
+    socket = open_socket(plan, detector)
+    assert socket.messages(_delta("hello there")) == [_delta("hello ")]
+    arguments = b'{"type": "response.arguments.delta", "item_id": "7", "arguments": {"delta": "%s"}}'
+    assert socket.messages(arguments % b'{\\"to\\": ') == [arguments % b""]
+    assert socket.pause() == [_delta("there")]
+    assert (socket.pause(), socket.waits) == ([], True)
+    assert socket.messages(_delta(", and you")) == [_delta(", and ")]
+    socket.messages(arguments % b"1}")
+    assert (socket.pause(), socket.waits) == ([_delta("you"), arguments % b'{\\"to\\": 1}'], False)
+
+
+def test_of_what_is_split_by_a_pause_the_rest_is_masked(plan: Plan, detector: Detect) -> None:
+    socket = open_socket(plan, detector)
+    socket.messages(_delta("pay 4111 1111 "))
+    assert socket.pause() == [_delta("4111 1111 ")]
+    out = [*socket.messages(_delta("1111 1111 now")), *socket.end()]
+    assert "".join(json.loads(message)["delta"] for message in out) == "[CREDIT_CARD] now"
+
+
+WORDS = "word " * 2000
+
+
+def test_a_long_text_is_for_somebody_else_but_for_what_crosses_its_seams(plan: Plan, detector: Detect) -> None:
+    socket = open_socket(plan, detector)
+    assert socket.messages(b"it is 4111 1111") == [b"it is 4111 1111"]
+    aside = socket.aside(f"1111 1111 {WORDS} or 5555 5555".encode())
+    assert aside == ([], b"[CREDIT_CARD]", f" {WORDS} or 5555 5555".encode())
+    assert socket.messages(b" 5555 4444.") == [b"[CREDIT_CARD]."]
+
+
+def test_a_long_piece_of_a_text_is_for_nobody_else(plan: Plan, detector: Detect) -> None:
+    socket = open_socket(plan, detector)
+    assert socket.aside(_delta(WORDS)) is None
+    for message in (b"hello ", b"my ", b"dear "):
+        socket.messages(message)
+    assert socket.aside(WORDS.encode()) is None
+
+
+@pytest.mark.parametrize("numbers", [10, 3000])
+def test_a_long_document_goes_by_texts_that_it_does_not_end(plan: Plan, detector: Detect, numbers: int) -> None:
+    socket = open_socket(plan, detector)
+    socket.messages(_delta("hello there"))
+    record = json.dumps({"text": WORDS, "to": "x", "numbers": [0] * numbers}).encode()
+    assert socket.aside(record) == ([], b"", record)
+    assert socket.messages(_delta(" you ")) == [_delta("there you ")]
+
+
+def test_and_ends_those_that_it_ends(plan: Plan, detector: Detect) -> None:
+    socket = open_socket(plan, detector)
+    socket.messages(_delta("hello there"))
+    ending = json.dumps({"type": "response.done", "text": WORDS, "to": "x"}).encode()
+    assert socket.aside(ending) == ([_delta("there")], b"", ending)
+
+
+def test_nobody_looks_into_a_document_that_is_longer_still(plan: Plan, detector: Detect) -> None:
+    record = json.dumps({"delta": WORDS * 10}).encode()
+    assert open_socket(plan, detector).aside(record) == ([], b"", record)
+
+
+def test_a_long_text_has_no_fields_either() -> None:
+    socket = open_socket(Plan(paths=(("$..ssn", Operator.REDACT),)), detect_nothing)
+    with pytest.raises(CannotMask, match="fields-in-text"):
+        socket.aside(WORDS.encode())
+    for call in (socket.end, socket.pause):
+        with pytest.raises(CannotMask, match="fields-in-text"):
+            call()

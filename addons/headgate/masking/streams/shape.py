@@ -33,7 +33,9 @@ LABELS = frozenset(
 )
 APART = ("item_id", "output_index", "content_index", "summary_index", "index", "contentBlockIndex")
 
-FINISHED = frozenset({"completed", "done", "final", "finished", "is_finished", "last", "stop"})
+FINISHED = frozenset(
+    {"completed", "done", "final", "finished", "generationComplete", "is_finished", "last", "stop", "turnComplete"}
+)
 """Members that are true at the end."""
 
 UNFINISHED = frozenset({"is_finished", "stop"})
