@@ -344,6 +344,7 @@ EXCEPT_ANA = {"except": {"principal": {"id": "ana"}}}
 def test_who_is_excepted_gets_it_raw_and_nobody_else_sees_it(run_alone: Callable[..., Case]) -> None:
     case = run_alone(Case({**FIELDS, **EXCEPT_ANA}, body=b'{"ssn": "536-90-4399"}', ETag="x"))
     assert case.raw_content == b'{"ssn": "536-90-4399"}'
+    assert case.response.reason == "OK"
     assert (case.response.headers["etag"], case.response.headers["cache-control"]) == ("x", "private, no-store")
     assert case.exchange.record_body == b'{"ssn": "[REDACTED]"}'
     assert case.exchange.record_headers is not None

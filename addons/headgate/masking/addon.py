@@ -199,6 +199,7 @@ def _answer(flow: http.HTTPFlow, exchange: Exchange, upstream: http.Response, do
         upstream.headers = http.Headers(done.masked.headers)
         upstream.raw_content = upstream.raw_content if done.masked.body is None else done.masked.body
         exchange.masks = counted(done.masked.counts)
+    if due.record:
         upstream.reason = status_codes.RESPONSES.get(upstream.status_code, "")
     if due.varies:
         upstream.headers = http.Headers(not_cached(upstream.headers.fields))

@@ -11,6 +11,7 @@ from contextlib import suppress
 from threading import Thread
 
 from headgate.masking.detection.budget import Budget
+from headgate.masking.detection.cache import Cache
 from headgate.masking.plan import Detect, Plan, detect_nothing
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ COLD = 20.0
 """Seconds for which a stream waits until detection is loaded."""
 
 
-def _load() -> Callable[[Plan, Budget], Detect]:
+def _load() -> Callable[..., Detect]:
     from headgate.masking.detection.detector import Detector, warm
 
     warm()
@@ -27,11 +28,15 @@ def _load() -> Callable[[Plan, Budget], Detect]:
 
 
 class Inline:
-    """`load` gives what makes detectors; it may take long, and is called in a thread."""
+    """`load` gives what makes detectors; it may take long, and is called in a thread.
 
-    def __init__(self, load: Callable[[], Callable[[Plan, Budget], Detect]] = _load) -> None:
+    With a `cache_key` of random bytes, findings in values are remembered, without the values.
+    """
+
+    def __init__(self, load: Callable[[], Callable[..., Detect]] = _load, cache_key: bytes = b"") -> None:
         self._load = load
-        self._make: Callable[[Plan, Budget], Detect] | None = None
+        self._make: Callable[..., Detect] | None = None
+        self._cached = {"cache": Cache(cache_key)} if cache_key else {}
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -62,7 +67,7 @@ class Inline:
             return detect_nothing
         if self._make is None:
             raise RuntimeError("detection is not loaded")
-        return self._make(plan, Budget(units))
+        return self._make(plan, Budget(units), **self._cached)
 
     async def _begin(self) -> None:
         loaded = asyncio.Event()

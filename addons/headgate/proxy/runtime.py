@@ -72,7 +72,7 @@ class Runtime:
         self._active.load_now(before=self._trust.open)
         self._admin = AdminListener(settings.admin, self._status()) if settings.admin else None
         self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom)
-        self._workers, self._inline = Workers(cache_key=os.urandom(32)), Inline()
+        self._workers, self._inline = Workers(cache_key=os.urandom(32)), Inline(cache_key=os.urandom(32))
         self._serving = False
         self._take_up(self._bundle())
         stages, self._sockets, self._streams = self._stages(guard), guard.sockets, guard.streams
