@@ -47,7 +47,7 @@ OPERATORS = ("redact", "token", "last4", "hash", "null", "drop")
 WHAT = {
     "fields": ["$..legal_name", "header:X-Legal-Name", "query:legal_name"],
     "detect": list(DETECTED),
-    "pass_types": ["text/html", "text/plain"],
+    "pass_types": ["text/event-stream", "text/html", "text/plain"],
 }
 MASKS: dict[str, dict[str, Any]] = {
     "/formats/{rest...}": WHAT,
@@ -512,8 +512,8 @@ SHAPES = {
     "last4": {name: re.escape(stars) for name, stars in STARS.items()},
     "hash": dict.fromkeys((EMAIL, CARD, NAME), "hash_[a-p]{32}"),
     "token": {
-        EMAIL: r"[a-z]{6}\.[a-z]{7}@[a-z]{3}\.invalid",
-        CARD: r"0\d{3} \d{4} \d{4} \d{4}",
+        EMAIL: r"[a-z]{6}\.[a-z]{7}@[a-z]{6}\.test",
+        CARD: r"9\d{3} \d{4} \d{4} \d{4}",
         NAME: "[A-Z][a-z]{6} [A-Z][a-z]{10}",
     },
 }

@@ -75,11 +75,6 @@ def write_attribute(text: str) -> str:
     return escape(text).replace("\n", "&#10;").replace("\t", "&#9;").replace("\r", "&#13;")
 
 
-def write_cdata(text: str) -> str:
-    """In a CDATA section: what ends in a bracket could end the section with what follows, so that it ends there."""
-    return f"{text}]]><![CDATA[" if text.endswith("]") else text
-
-
 def write_comment(text: str) -> str:
     """Neither the end of a comment, nor what would become one with a character that stands beside it."""
     return write_text(text).replace("--", "- -").removeprefix("-").removesuffix("-")

@@ -18,7 +18,6 @@ from headgate.masking.formats.references import (
     Decode,
     no_references,
     write_attribute,
-    write_cdata,
     write_comment,
     write_text,
     xhtml_pieces,
@@ -40,7 +39,7 @@ FLOWING = frozenset({"p", "text"})
 XHTML_FLOWING = FLOWING | {"a", "caption", "dd", "dt", "label", "li", "span", "td", "th"}
 XHTML_LEFT_ALONE = frozenset({"script", "style"})
 
-WRITERS = {"cdata": write_cdata, "comment": write_comment, "doctype": write_attribute}
+WRITERS = {"comment": write_comment, "doctype": write_attribute}
 FLOWS = frozenset({"text", "cdata"})
 NAMING = ("name", "key", "id")
 """Attributes that tell what the value of an element is called."""
@@ -98,7 +97,15 @@ class _Document:
         if self._plan.keys:
             self._refuse_names()
         self._edits.mask_runs(self._runs)
+        self._edits.made = [self._apart(*edit) for edit in self._edits.made]
         return self._edits.masked(self._text)
+
+    def _apart(self, start: int, end: int, new: str) -> tuple[int, int, str]:
+        """In a CDATA section, what ends in a bracket must not end the section with what follows."""
+        if not new.endswith("]") or not self._text.startswith("]>", end):
+            return start, end, new
+        in_section = self._text.rfind("<![CDATA[", 0, start) > self._text.rfind("]]>", 0, start)
+        return start, end, f"{new}]]><![CDATA[" if in_section else new
 
     # -- what stands between tags
 
