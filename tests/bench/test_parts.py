@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from headgate.bench import bundle, capture, decisions, detection, tokens
-from headgate.bench.detection import ENTITIES, documents
+from headgate.bench.detection import ENTITIES
+from headgate.bench.documents import SENSITIVE, documents
+from headgate.bench.stock import stock
 from headgate.bundle.load import load_bundle
 from headgate.capture.store import Filter, Store
 from headgate.capture.writer import Writer
@@ -90,7 +92,7 @@ def test_what_was_handed_over_is_in_the_file(tmp_path: Path) -> None:
 def test_so_many_leaves_are_sensitive(percent: int) -> None:
     (text,) = documents(10_000, percent, 1, 0)
     leaves = [key for row in json.loads(text)["rows"] for key in row]
-    kinds = {name for name, _ in detection.SENSITIVE}
+    kinds = {name for name, _ in SENSITIVE}
     sensitive = sum(key.rpartition("_")[0] in kinds for key in leaves)
     assert sensitive == len(leaves) * percent // 100
     assert 9_000 < len(text) < 12_000
@@ -102,7 +104,7 @@ def test_no_two_documents_are_alike() -> None:
 
 def test_stock_presidio_finds_the_same_as_the_chain() -> None:
     (text,) = documents(2_000, 50, 1, 0)
-    engine_of_stock = detection.stock()
+    engine_of_stock = stock()
     assert detection.differences(engine_of_stock, text) == 0
     found = {span.entity for leaf in detection.found_by_stock(engine_of_stock, text) for span in leaf}
     assert found == set(ENTITIES)

@@ -9,9 +9,11 @@ sensitive is said with each figure; the others are ids, states, times, amounts, 
 import json
 from collections.abc import Collection, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from headgate.bench.documents import documents
 from headgate.bench.figures import Bar, Figure
+from headgate.bench.stock import stock
 from headgate.bench.timing import in_turns, ratios
 from headgate.masking.detection.detector import Detector, warm
 from headgate.masking.entities import DEFAULT
@@ -42,16 +44,6 @@ def plan(entities: Collection[str]) -> Plan:
 
 ENTITIES = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "PHONE_NUMBER", "US_SSN")
 PLAN = plan(ENTITIES)
-
-PLAIN: tuple[tuple[str, Any], ...] = (
-    ("order_id", 773100), ("status", "active"), ("city", "Potsdam"), ("created_at", "2024-03-01T10:15:00Z"),
-    ("total", "84.00"), ("note", "delivered to the neighbour, left side"), ("sku", "AB-1234-X"), ("currency", "EUR"),
-    ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"), ("quantity", 3),
-)  # fmt: skip
-SENSITIVE = (
-    ("email", "caller{}@posteo.de"), ("card", "4111 1111 1111 1111"), ("iban", "DE89370400440532013000"),
-    ("phone", "+44 20 7946 0{:03}"), ("ssn", "536-22-{:04}"),
-)  # fmt: skip
 
 
 def measure(size: int, rounds: int) -> list[Figure]:
@@ -105,48 +97,6 @@ def _figure(
     which = f"{len(entities)} entities" if len(entities) != len(DEFAULT) else "all default entities"
     name = f"masking {size // 1000} kB JSON by detection, {which}, {percent} % sensitive"
     return Figure(name, ratios(taken["presidio"], taken["chain"]), "x", reference, bar)
-
-
-def documents(size: int, percent: int, count: int, first: int) -> Iterator[str]:
-    """JSON texts of about `size` bytes, of whose leaves `percent` in a hundred are sensitive; no two are alike."""
-    for number in range(first, first + count):
-        yield _document(size, percent, number * 1000)
-
-
-def _document(size: int, percent: int, at: int) -> str:
-    rows: list[dict[str, Any]] = []
-    length, leaf = 0, 0
-    while length < size:
-        row = dict(_leaf(leaf + each, percent, at) for each in range(len(PLAIN)))
-        leaf += len(PLAIN)
-        rows.append(row)
-        length += len(json.dumps(row)) + 2
-    return json.dumps({"rows": rows})
-
-
-def _leaf(leaf: int, percent: int, at: int) -> tuple[str, Any]:
-    sensitive = leaf * percent // 100 != (leaf + 1) * percent // 100
-    number = at + leaf
-    if sensitive:
-        name, form = SENSITIVE[leaf * percent // 100 % len(SENSITIVE)]
-        return f"{name}_{leaf % len(PLAIN)}", form.format(number % 1000)
-    name, value = PLAIN[leaf % len(PLAIN)]
-    return name, f"{value} {number}" if isinstance(value, str) and name in ("note", "sku") else value
-
-
-def stock() -> "AnalyzerEngine":
-    """Presidio's own engine, with its default recognizers that need no language model."""
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-    from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
-    from presidio_analyzer.nlp_engine import NoOpNlpEngine
-
-    registry = RecognizerRegistry(supported_languages=["en"])
-    registry.load_predefined_recognizers(languages=["en"])
-    registry.remove_recognizer("SpacyRecognizer")
-    no_model = NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}])
-    engine = AnalyzerEngine(registry=registry, nlp_engine=no_model, supported_languages=["en"])
-    engine.context_aware_enhancer = LemmaContextAwareEnhancer(context_matching_mode="whole_word")
-    return engine
 
 
 def found_by_stock(engine: "AnalyzerEngine", text: str, entities: Collection[str] = ENTITIES) -> Iterator[list[Span]]:

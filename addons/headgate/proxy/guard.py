@@ -3,7 +3,7 @@
 It calls the guardrails itself, in order, and stops at the first refusal. While other addons look at a request, a
 refusal stands on it; afterwards it is lifted only if nothing that was judged has changed. A response is taken off the
 flow before anybody sees it and comes back masked. What fails, hangs or is cancelled on the way in ends in 503, on the
-way out in 502: this module has the one `except Exception` of the request path.
+way out in 502: whatever a stage raises is caught in `passage`, whatever the guard itself does, here.
 """
 
 import asyncio
