@@ -36,8 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "proxy": COMPOSED | {"replay", "admin"},
     "replay": COMPOSED | {"proxy"},
     "admin": COMPOSED,
-    "demo": COMPOSED | {"proxy"},
-    "bench": COMPOSED | {"proxy", "demo"},
+    "demo": COMPOSED | {"proxy", "replay"},
+    "bench": COMPOSED | {"proxy", "replay", "demo"},
     "cli": COMPOSED | {"proxy", "replay", "admin", "demo", "bench"},
     "chain": {"proxy"},
 }
@@ -54,7 +54,7 @@ CHANCE = {"os.urandom", "uuid.uuid1", "uuid.uuid4"}
 CHANCE_MODULES = {"random", "secrets"}
 NO_CHANCE = {"secrets.compare_digest"}
 
-SEES_FLOWS = {"headgate.replay.runner"}
+SEES_FLOWS = {"headgate.replay.runner", "headgate.replay.flowfile", "headgate.replay.filters", "headgate.replay.har"}
 """Beyond addon.py and proxy/: where flows are read from disk or written to it."""
 
 QUICK = VALUES | {"cli", "headgate", "bundled"}

@@ -312,8 +312,11 @@ class Exchange:
     record_body: bytes | None = None  # masking: its body, for recorders
     masked: bool = False  # masking: its last statement, when everything due has been masked
     recorded: bool = False  # capture: the outcome has been handed to the writer
+    audited: bool = False  # audit: its decision has been handed over to the log
+    concluded: bool = False  # audit: its outcome has been, too
     error: str | None = None  # the guard: what failed (the type of an exception, never its text)
     stage_us: dict[str, int] = field(default_factory=dict)  # the guard: microseconds each stage took
+    original: Any = field(default=None, repr=False)  # capture: what travelled before masking, to be sealed
 
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

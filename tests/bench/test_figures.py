@@ -81,4 +81,4 @@ def test_the_table_says_which_bars_are_met(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("scale", [FULL, QUICK])
 def test_the_progress_bar_knows_how_far_it_is(scale: Scale) -> None:
-    assert steps(scale) == 1 + 5 * scale.cycles + 3 + 6 + len(scale.sizes)
+    assert steps(scale) == 1 + 5 * scale.cycles + 3 + 8 + len(scale.sizes)

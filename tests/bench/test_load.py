@@ -13,8 +13,8 @@ import pytest
 from headgate.bench.load import END, Caller, Plan, Tally, report
 from headgate.bench.traffic import ask, measured, pinned
 from headgate.bench.upstream import Fixed, answer
-from headgate.demo.process import Process
 from headgate.errors import HeadgateError
+from headgate.proxy.process import Process
 
 REQUEST = "GET /v1/fields/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 

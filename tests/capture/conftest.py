@@ -128,9 +128,15 @@ def start(state: Path) -> Iterator[Callable[..., Writer]]:
                 raise
             return connection
 
+        sealer = limits.pop("sealer", None)
         quick = {"interval": 0.001, "busy_timeout": 0.01, "first_pause": 0.001, "longest_pause": 0.01, **limits}
         writer = Writer(
-            folder, clock=lambda: NOW, randomness=lambda size: b"k" * size, limits=Limits(**quick), connect=prepared
+            folder,
+            clock=lambda: NOW,
+            randomness=lambda size: b"k" * size,
+            limits=Limits(**quick),
+            connect=prepared,
+            sealer=sealer,
         )
         started.append(writer)
         return writer

@@ -1,15 +1,20 @@
 """The addon records what stands on the scrubbed flow, and refuses where recording is a condition and impossible."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 from mitmproxy import flow as flows
+from mitmproxy import http
 from mitmproxy.test import tflow, tutils
+from mitmproxy.websocket import WebSocketData
 
 from headgate.capture.addon import Capture
+from headgate.capture.connection import TIMES, Close
 from headgate.capture.record import Mode
+from headgate.capture.spoken import Spoken
 from headgate.capture.store import Store
-from headgate.model import Request, denied
+from headgate.model import Request, denied, malformed, unauthenticated
 
 PATIENCE = 20.0
 REQUEST = Request("GET", "http", "customers.internal", 80, "/v1/customers/1")
@@ -221,3 +226,159 @@ def test_a_refusal_that_stands_is_not_replaced(flow, exchange):
     stage.requestheaders(flow)
     stage.response(flow)
     assert judged.refusal is refusal
+
+
+# -- messages of WebSockets -------------------------------------------------------------------------------------------
+
+SAID = Spoken("01J", "flow", 0, 1_800_000_000.0, True, "text", b"hello", 5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "taken"), [("masked", [SAID]), ("sealed", [SAID]), ("metadata", [replace(SAID, full=False)]), ("off", [])]
+)
+def test_a_message_is_handed_over_as_far_as_it_is_to_be_kept(mode, taken, flow, exchange):
+    hand, judged = Hand(), exchange()
+    capture(flow, judged, hand, mode=mode).said(judged, SAID)
+    assert (hand.records, judged.refusal) == (taken, None)
+
+
+@pytest.mark.parametrize("trouble", [{"takes": False}, FAILING], ids=["full", "failing"])
+@pytest.mark.parametrize(("on_error", "refused"), [("refuse", True), ("continue", False)])
+def test_a_message_that_cannot_be_kept_ends_the_socket_unless_told_to_continue(
+    trouble, on_error, refused, flow, exchange
+):
+    judged = exchange()
+    capture(flow, judged, Hand(**trouble), on_error=on_error).said(judged, SAID)
+    assert (judged.refusal is not None) is refused
+    if judged.refusal:
+        assert judged.refusal.reason == "capture-unavailable"
+
+
+def test_a_websocket_is_recorded_as_one_with_how_it_ended(flow, exchange):
+    hand = Hand()
+    flow.websocket = WebSocketData(close_code=1000, closed_by_client=True)
+    capture(flow, exchange(), hand).closed(flow, 5, 0)
+    (record,) = hand.records
+    assert (record.kind, record.connection.close) == ("websocket", Close(1000, True))
+
+
+# -- connections and what rules read ----------------------------------------------------------------------------------
+
+
+def test_who_was_at_the_ends_and_when_is_gathered(flow, exchange):
+    hand = Hand()
+    flow.client_conn.tls_version, flow.client_conn.alpn, flow.client_conn.sni = "TLSv1.3", b"h2", "api.internal"
+    flow.server_conn.peername, flow.server_conn.via = ("10.0.0.8", 443), ("http", ("proxy", 3128))
+    capture(flow, exchange(signals=frozenset({"freeze"})), hand).response(flow)
+    (record,) = hand.records
+    client, upstream, times, close = record.connection
+    assert (record.kind, record.signals, close) == ("http", {"freeze"}, None)
+    assert (client.address, client.port, client.tls, client.alpn, client.sni) == (
+        *flow.client_conn.peername[:2],
+        "TLSv1.3",
+        b"h2",
+        "api.internal",
+    )
+    assert (upstream.address, upstream.port, upstream.via) == ("10.0.0.8", 443, "http://proxy:3128")
+    told = dict(zip(TIMES, times, strict=True))
+    assert told["connected"] == flow.server_conn.timestamp_tcp_setup
+    assert (told["request_start"], told["response_end"]) == (flow.request.timestamp_start, 1_800_000_000.5)
+
+
+def test_of_an_upstream_that_was_never_reached_nothing_is_said(flow, exchange):
+    hand = Hand()
+    flow.server_conn.timestamp_tcp_setup = None
+    capture(flow, exchange(), hand).response(flow)
+    assert hand.records[0].connection.upstream is None
+
+
+def test_a_flow_of_another_type_is_on_the_record_as_refused(exchange):
+    hand, other = Hand(), tflow.ttcpflow()
+    judged = exchange(request=None, principal=None, target=None, decision=None, masked=False)
+    judged.refusal = malformed("not-http")
+    Capture({}, hand, lambda: "masked", lambda: "refuse").refused(other, judged)
+    (record,) = hand.records
+    assert (record.kind, record.refusal.reason, record.line.host) == ("tcp", "not-http", "address")
+    assert (record.request.body, record.response, judged.recorded) == (b"", None, True)
+
+
+# -- originals --------------------------------------------------------------------------------------------------------
+
+
+def masked(flow):
+    """As masking leaves it."""
+    flow.request.path, flow.request.content = "/[REDACTED]", b"[REDACTED]"
+    flow.request.headers["x-note"] = "[REDACTED]"
+
+
+@pytest.fixture
+def upstream_said():
+    return tutils.tresp(content=b"s3cr3t answer", headers=http.Headers(((b"x-note", b"s3cr3t"),)))
+
+
+def test_an_original_is_what_travelled_before_masking(flow, exchange, upstream_said):
+    hand, judged = Hand(), exchange(masked=False)
+    stage = capture(flow, judged, hand, mode="sealed")
+    flow.request.content = b"s3cr3t question"
+    stage.request(flow)
+    masked(flow)
+    judged.withheld = upstream_said
+    stage.before_masking(flow)
+    upstream_said.content = b"[REDACTED]"
+    judged.masked = True
+    stage.response(flow)
+    (record,) = hand.records
+    original = record.original
+    assert (original.line.target, original.request.body) == (b"/v1/customers/1?fields=name", b"s3cr3t question")
+    assert (original.status, original.response.body) == (200, b"s3cr3t answer")
+    assert original.response.headers == ((b"x-note", b"s3cr3t"),)
+    assert (record.mode, record.request.body) == (Mode.MASKED, b"[REDACTED]")
+    assert judged.original is None, "once it is handed over, nothing holds it any more"
+
+
+def test_of_a_refused_request_there_is_an_original_without_an_answer(flow, exchange):
+    hand, judged = Hand(), exchange(masked=False, refusal=denied("rule-denies"))
+    stage = capture(flow, judged, hand, mode="sealed")
+    stage.before_masking(flow)
+    masked(flow)
+    judged.masked = True
+    stage.response(flow)
+    original = hand.records[0].original
+    assert (original.line.target, original.status, original.response) == (b"/v1/customers/1?fields=name", None, None)
+
+
+def test_of_a_caller_whom_nobody_has_identified_there_is_none(flow, exchange):
+    hand, judged = Hand(), exchange(masked=False, principal=None, refusal=unauthenticated("expired"))
+    stage = capture(flow, judged, hand, mode="sealed")
+    stage.before_masking(flow)
+    judged.masked = True
+    stage.response(flow)
+    assert hand.records[0].original is None
+
+
+def test_what_has_been_masked_is_never_taken_for_an_original(flow, exchange):
+    hand, judged = Hand(), exchange(masked=True)
+    stage = capture(flow, judged, hand, mode="sealed")
+    stage.before_masking(flow)
+    stage.response(flow)
+    assert hand.records[0].original is None
+
+
+def test_of_a_response_that_flows_the_original_has_the_head(flow, exchange, upstream_said):
+    hand, judged = Hand(), exchange(masked=False)
+    stage = capture(flow, judged, hand, mode="sealed")
+    stage.request(flow)
+    upstream_said.data.content, judged.withheld = None, upstream_said
+    stage.keep(flow)
+    judged.masked = True
+    stage.closed(flow, 0, 10)
+    response = hand.records[0].original.response
+    assert (response.headers[0], response.body) == ((b"x-note", b"s3cr3t"), None)
+
+
+@pytest.mark.parametrize("mode", ["masked", "metadata", "off"])
+def test_where_none_is_to_be_kept_none_is_referred_to(mode, flow, exchange):
+    hand, judged = Hand(), exchange()
+    capture(flow, judged, hand, mode=mode).response(flow)
+    assert judged.original is None
+    assert all(record.original is None for record in hand.records)

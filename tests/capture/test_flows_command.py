@@ -6,7 +6,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from headgate.capture.connection import Connection, Peer
 from headgate.capture.record import Line, Message, Mode
+from headgate.capture.sealing import Original, Part, Sealer, read_public
+from headgate.capture.spoken import Spoken
 from headgate.cli import screen
 from headgate.cli.main import main
 from headgate.model import Decision, Effect, Kind, LimitUse, MaskCount, Principal, Refusal, RuleRef, denied
@@ -287,3 +290,114 @@ def test_each_command_is_explained_with_examples():
     for command in ([], ["list"], ["show"]):
         output = CliRunner().invoke(main, ["flows", *command, "--help"]).output
         assert "headgate flows " in output.split("Options:")[0].split("\n", 2)[2]
+
+
+# -- connections, messages and originals ------------------------------------------------------------------------------
+
+CONNECTION = Connection(
+    Peer("192.0.2.7", 50123, "TLSv1.3", "TLS_AES_256_GCM_SHA384", b"h2", "api.internal"),
+    Peer("10.0.0.8", 443),
+    (NOW, NOW, None, None, NOW, NOW + 0.25, NOW + 0.75, NOW + 1),
+)
+
+
+def test_show_says_which_connections_and_signals_there_were(put, run):
+    put(connection=CONNECTION, signals=frozenset({"freeze"}))
+    lines = run("show", "00000000").output
+    assert "client    192.0.2.7:50123, TLSv1.3, TLS_AES_256_GCM_SHA384, h2, sni api.internal" in lines
+    assert "upstream  10.0.0.8:443" in lines
+    assert "waited    500.0 ms for the response" in lines
+    assert "signals   freeze" in lines
+    told = json.loads(run("show", "00000000", "--json").output)
+    assert (told["kind"], told["signals"], told["recorded"]["sealed"]) == ("http", ["freeze"], False)
+    assert told["connection"]["times"]["client_connected"] == "2027-01-15T08:00:00.000Z"
+
+
+@pytest.fixture
+def talk(put, start, record):
+    put(kind="websocket")
+    writer = start()
+    decision = record().decision_id
+    for n, (from_client, kind, content) in enumerate(
+        [(True, "text", b"hello\x1b[2J"), (False, "binary", b"\x00\xff"), (False, "text", None)]
+    ):
+        size = 70_000 if content is None else len(content)
+        writer.put(Spoken(decision, "flow", n, NOW + n, from_client, kind, content, size))
+    assert writer.flush(PATIENCE)
+
+
+@pytest.mark.usefixtures("talk")
+def test_show_lists_what_was_said_on_a_websocket(run):
+    shown = run("show", "00000000").output.partition("messages\n")[2]
+    assert [line.split("Z ", 1)[1] for line in shown.splitlines()] == [
+        "-> hello\\x1b[2J",
+        "<- (binary, 2 bytes)",
+        "<- (text, 70,000 bytes)",
+    ]
+    told = json.loads(run("show", "00000000", "--json").output)["recorded"]["messages"]
+    assert [(one["sender"], one["body"], one["truncated"]) for one in told] == [
+        ("caller", {"text": "hello\x1b[2J"}, False),
+        ("upstream", {"base64": "AP8="}, False),
+        ("upstream", None, True),
+    ]
+
+
+@pytest.mark.usefixtures("talk")
+def test_show_lists_no_more_messages_than_asked_for(run):
+    assert "... after 1 messages (--messages shows more)" in run("show", "00000000", "--messages", "1").output
+    assert json.loads(run("show", "00000000", "--messages", "0", "--json").output)["recorded"]["messages"] == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = CliRunner().invoke(main, ["flows", "keys", str(tmp_path / "pair")])
+    assert made.exit_code == 0, made.output
+    return tmp_path / "pair"
+
+
+@pytest.fixture
+def sealed(start, record, folder):
+    writer = start(sealer=Sealer(read_public(folder / "sealing.pub"), lambda original: original))
+    line = Line(b"GET", "http", "customers.internal", 80, b"/v1/customers/1?ssn=078-05-1120", b"HTTP/1.1")
+    answer = Part((JSON_TYPE,), b'{"ssn": "078-05-1120"}', 22)
+    writer.put(record(original=Original(line, Part(((b"x-note", b"078-05-1120"),)), 200, answer)))
+    assert writer.flush(PATIENCE)
+    return folder
+
+
+def test_show_opens_an_original_for_the_holder_of_the_key(sealed, run):
+    closed = run("show", "00000000").output
+    assert "078-05-1120" not in closed
+    assert "sealed (--open KEYFILE)" in closed
+    shown = run("show", "00000000", "--open", str(sealed / "sealing.key")).output
+    assert "GET /v1/customers/1?ssn=078-05-1120" in shown
+    assert '"ssn": "078-05-1120"' in shown
+    told = json.loads(run("show", "00000000", "--open", str(sealed / "sealing.key"), "--json").output)["original"]
+    assert (told["target"], told["status"]) == ("/v1/customers/1?ssn=078-05-1120", 200)
+    assert told["response"]["body"] == {"text": '{"ssn": "078-05-1120"}'}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("sealing.pub", "holds a public key, which opens nothing"), ("none", "cannot be read: no such file")],
+)
+def test_show_opens_nothing_with_anything_else(name, message, sealed, run):
+    refused = run("show", "00000000", "--open", str(sealed / name), code=1)
+    assert message in refused.output
+    assert "078-05-1120" not in refused.output
+
+
+@pytest.mark.usefixtures("sealed")
+def test_show_opens_nothing_with_the_key_of_another_pair(run, tmp_path):
+    CliRunner().invoke(main, ["flows", "keys", str(tmp_path / "other")])
+    refused = run("show", "00000000", "--open", str(tmp_path / "other" / "sealing.key"), code=1)
+    assert "cannot be opened with this key" in refused.output
+
+
+def test_keys_are_made_once_and_only_their_owner_reads_the_private_one(folder):
+    files = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    assert {name: mode for name, (_, mode) in files.items()} == {"sealing.key": 0o600, "sealing.pub": 0o644}
+    again = CliRunner().invoke(main, ["flows", "keys", str(folder)])
+    assert (again.exit_code, "a key is never replaced" in again.output) == (1, True)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {n: text for n, (text, _) in files.items()}
+    assert not any(text.partition(":")[2].strip() in again.output for text, _ in files.values())

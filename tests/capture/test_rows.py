@@ -1,17 +1,19 @@
 """Whatever a peer sent becomes rows that SQLite takes, without losing a byte of a header; hashes tell nothing."""
 
 import hashlib
+import json
 import sqlite3
 import zlib
 from contextlib import closing
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.capture.record import MAX_BODY, Line, Message, Mode, message_of
-from headgate.capture.rows import claim, query_names, rows_of
+from headgate.capture.rows import query_names, recorded_claims, rows_of
 from headgate.capture.store import Filter, Store
 from headgate.capture.tables import inserts
 from headgate.model import Decision, Effect, LimitUse, MaskCount, Refusal, RuleRef, malformed
@@ -40,8 +42,8 @@ def test_a_body_is_named_by_a_keyed_hash_that_says_only_the_same(record):
     ("body", "headers", "codec"),
     [
         (b"small", (), "identity"),
-        (b"a" * 257, (), "zlib"),
-        (b"a" * 256, (), "identity"),
+        (b"a" * 1025, (), "zlib"),
+        (b"a" * 1024, (), "identity"),
         (hashlib.shake_128(b"").digest(5000), (), "identity"),
         (b"a" * 5000, ((b"Content-Encoding", b"gzip"),), "identity"),
     ],
@@ -70,17 +72,36 @@ def test_a_long_body_is_cut_and_marked_and_its_size_still_told(record):
 # -- what is kept of whom ---------------------------------------------------------------------------------------------
 
 
-def test_claims_are_kept_only_where_the_rules_may_read_them(record):
+def test_claims_are_kept_only_where_the_rules_may_read_them_and_absence_is_told(record):
     kept = rows_of(record(claims=("/tenant/id", "/absent", "/sub/deeper")), KEY).principal
-    assert kept.claims == '{"/tenant/id":7}'
+    assert json.loads(kept.claims) == {"/tenant/id": 7, "/absent": None, "/sub/deeper": None}
     assert "a-token-id" not in str(rows_of(record(), KEY))
 
 
 @pytest.mark.parametrize(
-    ("pointer", "found"), [("/a~1b", 1), ("/c~0d", 2), ("/e/f", 3), ("/e/g", None), ("/a~1b/x", None), ("/~01", 4)]
+    ("pointer", "found"),
+    [("/a~1b", 1), ("/c~0d", 2), ("/e/f", 3), ("/e/g", None), ("/a~1b/x", None), ("/~01", 4), ("/h/1", 6)],
 )
 def test_a_claim_is_found_by_json_pointer(pointer, found):
-    assert claim({"a/b": 1, "c~d": 2, "e": {"f": 3}, "~1": 4}, pointer) == found
+    claims = {"a/b": 1, "c~d": 2, "e": {"f": 3}, "~1": 4, "h": (5, 6)}
+    assert recorded_claims(claims, (pointer,)) == {pointer: found}
+
+
+def test_nothing_is_said_of_what_lies_below_a_claim_that_is_no_object():
+    claims = {"tenant": {"id": 7}, "name": "ana"}
+    pointers = ("/tenant/id", "/tenant", "/name/first", "/name", "/gone", "/gone/x")
+    assert recorded_claims(claims, pointers) == {
+        "/tenant": {"id": 7},
+        "/tenant/id": 7,
+        "/name": "ana",
+        "/gone": None,
+    }
+
+
+def test_a_claim_that_is_an_object_is_kept_as_one(record):
+    caller = replace(record().principal, claims=MappingProxyType({"tenant": MappingProxyType({"ids": (1, 2)})}))
+    kept = rows_of(record(principal=caller, claims=("/tenant",)), KEY).principal
+    assert kept.claims == '{"/tenant":{"ids":[1,2]}}'
 
 
 def test_metadata_leaves_out_headers_bodies_and_the_values_of_the_query(record):
@@ -150,6 +171,13 @@ def test_a_plain_decision_says_none_of_it(record):
     assert (decision.limits, decision.violations, decision.nearest, decision.trace_id) == ("[]", "[]", None, None)
 
 
+def test_what_is_needed_to_decide_again_is_kept(record):
+    known, unknown = record(signals=frozenset({"freeze", "a\0b"})), record(signals=None)
+    assert rows_of(known, KEY).decision.signals == '["a\\\\x00b","freeze"]'
+    assert rows_of(record(signals=frozenset()), KEY).decision.signals == "[]"
+    assert rows_of(unknown, KEY).decision.signals is None
+
+
 # -- anything at all --------------------------------------------------------------------------------------------------
 
 odd_text = st.text(st.characters(), max_size=8)
@@ -179,6 +207,7 @@ def test_whatever_was_sent_can_be_stored_and_read_back(
     writer.put(made)
     assert writer.close(PATIENCE)
     entry = Store(folder).entry(made.decision_id)
+    assert entry.stage_us == made.stage_us
     assert entry.request.body == body
     encoded = [tuple(part.encode("utf-8", "surrogateescape") for part in field) for field in entry.request.headers]
     assert encoded == fields
@@ -190,7 +219,7 @@ def test_whatever_was_sent_can_be_stored_and_read_back(
 
 def test_a_group_is_split_where_a_statement_takes_fewer_values(record):
     rows = [rows_of(record(n), KEY) for n in range(10)]
-    statements = list(inserts(rows, 1, most=60))
+    statements = list(inserts(rows, [], 1, most=60))
     assert all(len(values) <= 60 for _, values in statements)
     assert sum(sql.startswith("insert into flows") for sql, _ in statements) == 5
     assert sum(sql.startswith("insert into principals") for sql, _ in statements) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from headgate.capture.layout import entry_json, summary_json
 from headgate.capture.record import MAX_BODY, Line, Message
-from headgate.capture.store import Filter, Store, listing
+from headgate.capture.store import Filter, Store
 from headgate.errors import HeadgateError
 from headgate.model import Decision, Effect, Kind, Principal, denied, unauthenticated, withheld
 
@@ -203,20 +203,6 @@ def test_bytes_that_are_no_text_come_as_base64(start, record, state):
     writer.put(record(response=Message((), b"\xff\x00", 2)))
     writer.flush(PATIENCE)
     assert entry_json(Store(state).entry("00000000"))["recorded"]["response"]["body"] == {"base64": "/wA="}
-
-
-@pytest.mark.usefixtures("store")
-@pytest.mark.parametrize(
-    "wanted",
-    [Filter(), Filter(effect="deny"), Filter(principal="ana"), Filter(host="a.internal"), Filter(since=NOW)],
-    ids=["all", "effect", "principal", "host", "since"],
-)
-def test_listing_walks_an_index_and_sorts_nothing(wanted, state):
-    """So that it takes as long for a million flows as for ten."""
-    sql, values = listing(wanted)
-    with closing(sqlite3.connect(state / "capture.db")) as connection:
-        plan = [step for *_, step in connection.execute(f"explain query plan {sql}", [*values, 10])]
-    assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith(("SCAN f ", "SCAN p "))], plan
 
 
 # -- files that are not as they should be -----------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_everybody_of_the_story_calls(shown: tuple[Path, dict[str, Any]]) -> Non
 def test_the_commands_it_names_work(shown: tuple[Path, dict[str, Any]]) -> None:
     folder, result = shown
     commands = [command for command in result["where_to_look"].values() if " flows " in command]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         done = subprocess.run(shlex.split(command), cwd=folder, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr

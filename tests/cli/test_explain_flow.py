@@ -177,13 +177,23 @@ def test_conditions_on_what_was_masked_are_unknown_and_on_the_rest_known(flow: F
     }
 
 
-@pytest.mark.parametrize(("host", "parts"), [("api", ["body", "headers", "path", "query"]), ("trial", [])])
-def test_a_mask_that_is_due_and_leaves_no_mark_makes_everything_unknown(
-    host: str, parts: list[str], flow: Flow, explain: Explain
+@pytest.mark.parametrize(
+    ("host", "mask", "parts"),
+    [
+        ("api", "detect: [EMAIL_ADDRESS], as: {default: token}", ["body", "headers", "path", "query"]),
+        ("api", "detect: [EMAIL_ADDRESS], as: {default: drop}", ["body", "headers"]),
+        ("api", "detect: [EMAIL_ADDRESS], as: {default: redact}", []),
+        ("api", "fields: [$.ssn], as: {default: drop}", ["body"]),
+        ("trial", "detect: [EMAIL_ADDRESS], as: {default: token}", []),
+    ],
+)
+def test_a_mask_that_is_due_and_leaves_no_mark_makes_what_it_reads_unknown(
+    host: str, mask: str, parts: list[str], flow: Flow, explain: Explain
 ) -> None:
     masking = explain.rules / "masking.yaml"
-    masking.write_text("masks:\n  - {id: m, match: {target: api}, fields: [$.ssn], as: {default: drop}}\n")
-    found = flow(line=Line(b"GET", "https", f"{host}.internal", 443, b"/a", b"HTTP/1.1"))
+    masking.write_text(f"token_key: env:KEY\nmasks:\n  - {{id: m, match: {{target: api}}, {mask}}}\n", encoding="utf-8")
+    sent = Message((), b'{"a":1}', 7)
+    found = flow(line=Line(b"POST", "https", f"{host}.internal", 443, b"/a?b=1", b"HTTP/1.1"), request=sent)
     assert lost(found) == parts
 
 

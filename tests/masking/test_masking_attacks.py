@@ -139,6 +139,14 @@ def test_a_query_field_is_found_in_every_way_that_readers_part_queries(
     assert mask_target(target, plan, Detector(plan)) == masked
 
 
+@pytest.mark.parametrize("operator", ["null", "drop"])
+def test_a_segment_of_which_a_mask_leaves_nothing_does_not_stay(plan_of: Callable[..., Plan], operator: str) -> None:
+    plan = plan_of(detect=["EMAIL_ADDRESS"], **{"as": {"default": operator}})
+    masked = mask_target("/users/ana@example.com/x?to=ana@example.com", plan, Detector(plan))
+    assert masked.startswith("/users/[")
+    assert "ana" not in masked
+
+
 @pytest.mark.parametrize("header", ["name^iban", "#iban,name", "'iban','name'", "name\x1fiban"])
 @pytest.mark.parametrize("kind", ["text/csv", "text/tab-separated-values"])
 def test_a_column_that_the_delimiter_hides_is_not_passed_over(

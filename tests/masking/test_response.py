@@ -173,6 +173,14 @@ def test_detection_looks_into_values_of_other_headers(
     assert _one(plan, b"Date", b"a@b", detect) == ((b"Date", b"a@b"),)
 
 
+@pytest.mark.parametrize("name", [b"AKIAIOSFODNN7EXAMPLE", b"X-AKIAIOSFODNN7EXAMPLE-y", b"X-5500-0055-5555-5559"])
+def test_a_header_whose_name_is_a_value_goes(plan_of: Callable[..., Plan], name: bytes) -> None:
+    detect = Detector(plan := plan_of(detect=["SECRET", "CREDIT_CARD"]))
+    masked = mask_headers(((name, b"1"), (b"X-B3-TraceId", b"2"), (b"Strict-Transport-Security", b"3")), plan, detect)
+    assert [field for field, _ in masked.fields] == [b"X-B3-TraceId", b"Strict-Transport-Security"]
+    assert [(place, operator) for place, _, operator in masked.counts] == [("header", "drop")]
+
+
 def test_what_an_upstream_gives_the_caller_to_prove_himself_with_stays(plan_of: Callable[..., Plan]) -> None:
     plan = plan_of(detect=["SECRET"], fields=["header:X-Session"])
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headgate.masking.credentials import REDACTED, clean_address, without_credentials
 from headgate.masking.detection.detector import Detector
 from headgate.masking.plan import CannotMask, Detect, Plan, detect_nothing
-from headgate.masking.scrub import LARGEST, LONGEST, MOST, Sent, outline, scrub
+from headgate.masking.scrub import LARGEST, LONGEST, MOST, Sent, outline, scrub, shown_method
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "masking_scrub.yaml").read_text())
 
@@ -141,3 +141,31 @@ def test_no_credential_in_an_address_survives(before: str, name: str) -> None:
 
 def test_many_beginnings_of_tokens_take_no_longer_than_one() -> None:
     assert clean_address("/" + "eyJ" * 200_000) == "/" + "eyJ" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ((b"Accept", b"a@example.com"), b"[redacted]"),
+        ((b"Content-Type", b"text/plain; x=a@example.com"), b"text/plain"),
+        ((b"Accept", b"text/html"), b"text/html"),
+    ],
+)
+def test_an_address_in_a_header_that_is_not_looked_into_is_not_shown(
+    plan_of: Callable[..., Plan], find_words: Callable[..., Detect], field: tuple[bytes, bytes], shown: bytes
+) -> None:
+    found = scrub(Sent(b"/", (field,), b""), plan_of(detect=["EMAIL_ADDRESS"]), find_words("none"))
+    assert found.headers == ((field[0], shown),)
+
+
+def test_of_a_method_that_may_be_a_key_nothing_is_shown() -> None:
+    assert [shown_method(one) for one in (b"PROPFIND", b"M-SEARCH", b"AKIAIOSFODNN7EXAMPLE")] == [
+        b"PROPFIND",
+        b"M-SEARCH",
+        b"[redacted]",
+    ]
+
+
+def test_letters_and_digits_that_may_be_a_key_are_no_part_of_an_outline() -> None:
+    sent = Sent(b"/v1/AKIAIOSFODNN7EXAMPLE?AKIAIOSFODNN7EXAMPLE=1&page2=1", (), b"")
+    assert outline(sent).path == b"/v1/[redacted]?[redacted]=[redacted]&page2=[redacted]"

@@ -49,7 +49,8 @@ def no_detector(_: Plan) -> NoReturn:
 def exchange(*, socket: bool = True) -> Held:
     flow = tflow.tflow()
     held = Held("01", 0.0, flow=flow, client=flow.client_conn, request=Request("GET", "http", "a", 80, "/"))
-    held.principal, held.decision, held.passed = ANA, Decision(Effect.ALLOW, "allowed-by-rule"), True
+    held.principal, held.decision = ANA, Decision(Effect.ALLOW, "allowed-by-rule")
+    held.passed = held.audited = True
     held.socket = Socket(NOTHING, 0.0) if socket else None
     return held
 

@@ -37,7 +37,9 @@ async def masked(mask: SocketMask, message: bytes) -> list[bytes]:
     return out
 
 
-STAGES = SocketStages(lambda _exchange: NOTHING, opened, masked, lambda _flow, _sent, _received: None)
+STAGES = SocketStages(
+    lambda _exchange: NOTHING, opened, masked, lambda _flow, _sent, _received: None, lambda _exchange, _spoken: None
+)
 
 
 def delta(text: str) -> bytes:

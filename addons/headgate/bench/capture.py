@@ -1,17 +1,23 @@
-"""Flows a second into SQLite, from handing them over until they are in the file."""
+"""Flows a second into SQLite, from handing them over until they are in the file; and how long it takes to find some."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from headgate.bench.bundle import BODY
 from headgate.bench.figures import Bar, Figure
 from headgate.bench.timing import Sample, in_turns
+from headgate.capture.entries import Filter
+from headgate.capture.fulltext.store import search
+from headgate.capture.fulltext.writer import Index
 from headgate.capture.record import Line, Message, Mode, Record
+from headgate.capture.store import Store
 from headgate.capture.writer import Writer
 from headgate.errors import HeadgateError
 from headgate.model import BundleRef, Decision, Effect, Kind, MaskCount, Principal, RuleRef, Target, ulid
+from headgate.replay.decoding import decoded
 
 WAVE = 5_000
 """Flows handed over at once: half of what the writer's queue takes."""
@@ -28,7 +34,31 @@ def measure(folder: Path, rounds: int, clock: Callable[[], float]) -> list[Figur
         writer.close()
     rates = Sample.of([1e6 / microseconds for microseconds in taken])
     bar = Bar("at least", 10_000, "10,000/s")
-    return [Figure("flows recorded", rates, "/s", f"none; {WAVE:,} at a time, in groups of 100", bar)]
+    recorded = Figure("flows recorded", rates, "/s", f"none; {WAVE:,} at a time, in groups", bar)
+    return [recorded, *_found(folder, WAVE * (rounds + 1), rounds)]
+
+
+def _found(folder: Path, flows: int, rounds: int) -> list[Figure]:
+    """What a person waits for who looks into the capture, without the start of the command."""
+    store, index = Store(folder), Index(folder / "capture.db", decoded)
+    index.establish()
+    while index.advance():
+        pass
+    asked: dict[str, Callable[[], object]] = {
+        "the newest 50 listed": lambda: store.summaries(Filter(), 50),
+        "one caller's newest 50 listed": lambda: store.summaries(Filter(principal="caller-7"), 50),
+        "flows with a word found": lambda: search(folder / "capture.db", "/v1/fields/42", Filter(), 50),
+    }
+    taken = in_turns({name: partial(_once, ask) for name, ask in asked.items()}, rounds * 3)
+    bar = Bar("at most", 1000, "1 s")
+    spent = {name: Sample.of([microseconds / 1000 for microseconds in each]) for name, each in taken.items()}
+    return [Figure(name, each, "ms", f"none; of {flows:,}", bar) for name, each in spent.items()]
+
+
+def _once(ask: Callable[[], object]) -> int:
+    if not ask():
+        raise HeadgateError("nothing was found in the capture that was just written")
+    return 1
 
 
 def batch(writer: Writer, now: float, size: int) -> Callable[[], int]:

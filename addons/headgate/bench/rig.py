@@ -16,10 +16,10 @@ from headgate.bench.documents import documents
 from headgate.bench.load import Plan, Report
 from headgate.bench.machine import aside
 from headgate.bench.traffic import ask, pinned
-from headgate.demo.process import HEADGATE, Process
 from headgate.demo.provider import Signer
 from headgate.demo.stage import free_port
 from headgate.errors import HeadgateError
+from headgate.proxy.process import HEADGATE, Process
 
 MITMDUMP = (sys.executable, "-P", "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()")
 RULES = 100

@@ -1,12 +1,13 @@
 """Everything that is measured, in order, and what came of it."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headgate.bench import capture, chain, decisions, detection, machine, precision, responses, tokens
+from headgate.bench import audit, capture, chain, decisions, detection, impact, machine, precision, responses, tokens
 from headgate.bench.figures import Figure
 from headgate.bench.rig import rig
 
@@ -66,6 +67,8 @@ def _parts(folder: Path, scale: Scale, clock: Callable[[], float]) -> dict[str, 
         "decisions": partial(decisions.measure, scale.rounds),
         "tokens": partial(tokens.measure, scale.rounds, clock),
         "recording": partial(capture.measure, folder / "recorded", max(3, scale.rounds // 4), clock),
+        "the audit log": partial(audit.measure, folder / "audited", max(3, scale.rounds // 4), clock, os.urandom),
+        "impact": partial(impact.measure, folder / "compared", max(3, scale.rounds // 4), clock),
         **{f"masking {size // 1000} kB": partial(detection.measure, size, scale.documents) for size in scale.sizes},
         "masking, growth": partial(detection.growth, 3, scale.largest),
         "precision": precision.measure,
@@ -74,4 +77,4 @@ def _parts(folder: Path, scale: Scale, clock: Callable[[], float]) -> dict[str, 
 
 def steps(scale: Scale) -> int:
     """How many times `told` hears something."""
-    return 1 + scale.cycles * len(chain.LANES) + len(chain.ALONE) + 6 + len(scale.sizes)
+    return 1 + scale.cycles * len(chain.LANES) + len(chain.ALONE) + 8 + len(scale.sizes)

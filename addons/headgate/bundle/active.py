@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from headgate.bundle.activation import ref_of
 from headgate.bundle.admission import Admission
@@ -55,11 +56,25 @@ class Trouble:
         self.error, self.sha256, self.waited = None, None, 0
 
 
+class Told(Protocol):
+    """Hears of rules before they come into force, and of those that do not; it may be called in a thread."""
+
+    def activated(self, entry: Activation) -> None: ...
+    def refused(self, bundle: BundleRef | None, error: HeadgateError, previous: BundleRef | None) -> None: ...
+
+
 class ActiveBundle:
     """`current` is one reference, replaced at once: whoever took it keeps a whole bundle."""
 
-    def __init__(self, folder: Path, admission: Admission, load: Callable[[Path], Bundle] = load_bundle) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        admission: Admission,
+        load: Callable[[Path], Bundle] = load_bundle,
+        record: Told | None = None,
+    ) -> None:
         self.current: Bundle | None = None
+        self._told = record
         self._folder, self._admission, self._store = Folder(folder, load), admission, admission.store
         self._of_folder, self._of_state = Trouble(), Trouble()
         self._judged: str | None = None  # the hash of what the folder held when it was last found good
@@ -112,6 +127,7 @@ class ActiveBundle:
                 self._passed = self._passed or entry.id
             else:
                 self._followed = entry.id
+                self._tell(entry)
                 return bundle
         return None
 
@@ -203,15 +219,23 @@ class ActiveBundle:
 
     def _take(self, entry: Activation) -> None:
         """This activation is what is in force here from now on; a folder that was refused with the same is at peace."""
+        if self._followed != entry.id:
+            self._tell(entry)
         self._followed, self._passed = entry.id, None
         self._of_state.clear()
         if self._of_folder.sha256 == entry.sha256:
             self._of_folder.clear()
             self._judged = entry.sha256
 
+    def _tell(self, entry: Activation) -> None:
+        if self._told:
+            self._told.activated(entry)
+
     def _refuse(self, trouble: Trouble, refused: BundleRef | None, error: HeadgateError) -> bool:
         """Take note of a refusal and, when rules are in force, put it on record; whether it says anything new."""
         is_news = trouble.note(error, refused.sha256 if refused else None)
+        if is_news and self._told:
+            self._told.refused(refused, error, self.current)
         if not isinstance(error, StateError):  # which is no fault of the rules, and could not be written down either
             self._refusals.append((refused, error))
         if self.current is not None:

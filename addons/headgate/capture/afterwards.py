@@ -1,14 +1,15 @@
-"""What was put off until a record is written, worked out in the writer's thread: the nearest allow of a refusal.
+"""What was put off until a record is written, worked out in the writer's thread.
 
-It is an aid for people, so it may hold up nothing that must be recorded: it gets a share of the writer's time, with
-some saved up for a burst, and where that is used up, as by a flood of refusals, records go without it. Whatever fails
-in it costs the record nothing else.
+The nearest allow of a refusal is an aid for people, so it may hold up nothing that must be recorded: it gets a share of
+the writer's time, with some saved up for a burst, and where that is used up, as by a flood of refusals, records go
+without it. An original is sealed, or not kept. Whatever fails in either costs the record nothing else.
 """
 
 import logging
 from collections.abc import Callable
 
 from headgate.capture.record import Record
+from headgate.capture.sealing import Sealer
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ SAVED = 2.0
 class Afterwards:
     """`clock` gives seconds and must not leap: `time.monotonic` will do."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], sealer: Sealer | None = None) -> None:
+        self._sealer = sealer
         self._clock, self._left, self._told = clock, SAVED, set[str]()
         self._at = clock()
 
@@ -37,13 +39,25 @@ class Afterwards:
         try:
             return record.nearest()
         except Exception as error:  # noqa: BLE001 - a record is not lost for want of an aid
-            self._fail(type(error).__name__)
+            self._fail("which rule came nearest to allowing a request could not be worked out", error)
             return None
         finally:
             self._left -= self._clock() - started
 
-    def _fail(self, kind: str) -> None:
+    def sealed(self, record: Record) -> bytes | None:
+        """The original, to be read by the holder of the private key; None where there is none, and where it cannot be
+        sealed: the record beside it says all that it would say without."""
+        if record.original is None or self._sealer is None:
+            return None
+        try:
+            return self._sealer.seal(record.original)
+        except Exception as error:  # noqa: BLE001 - what cannot be sealed is not kept at all
+            self._fail("an original could not be sealed, and is not kept", error)
+            return None
+
+    def _fail(self, what: str, error: Exception) -> None:
         """Say so once for each type; the text of an exception may quote what was asked."""
-        if kind not in self._told:
-            self._told.add(kind)
-            log.warning("which rule came nearest to allowing a request could not be worked out: %s", kind)
+        line = f"{what}: {type(error).__name__}"
+        if line not in self._told:
+            self._told.add(line)
+            log.warning("%s", line)

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from headgate.capture.record import Record
+from headgate.capture.spoken import Spoken
 
-Item = Record | threading.Event | None
-"""What is queued: a record, a wish to know when everything before it is written, or the end."""
+Kept = Record | Spoken
+
+Item = Kept | threading.Event | None
+"""What is queued: a record or a message, a wish to know when everything before it is written, or the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,8 @@ class Limits:
 
     capacity: int = 10_000
     capacity_bytes: int = 128 * 1024 * 1024
-    group: int = 100
-    interval: float = 0.1
+    group: int = 500
+    interval: float = 0.25
     busy_timeout: float = 5.0
     first_pause: float = 0.1
     longest_pause: float = 5.0
@@ -35,7 +38,7 @@ class Backlog:
         self._bytes_in = self._bytes_out = 0
         self.accepted = 0
 
-    def put(self, record: Record) -> bool:
+    def put(self, record: Kept) -> bool:
         """Accept `record` if there is room."""
         if not self.room():
             return False
@@ -68,12 +71,12 @@ class Backlog:
         items = [self._queue.get()]
         self._hurry.clear()  # first clear, then look: what is queued after the look finds this thread waiting
         self._take(items)
-        if len(items) < self._limits.group and all(isinstance(item, Record) for item in items):
+        if len(items) < self._limits.group and all(isinstance(item, Kept) for item in items):
             self._hurry.wait(self._limits.interval)
             self._take(items)
         return items
 
-    def release(self, records: list[Record]) -> None:
+    def release(self, records: list[Kept]) -> None:
         """Count `records` as dealt with."""
         self._bytes_out += sum(record.weight for record in records)
 

@@ -20,7 +20,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A flow in one line. `refusal` is None for what was released."""
+    """A flow in one line. `refusal` is None for what was released; `kind` is the caller's, `flow_kind` the flow's."""
 
     decision_id: str
     flow_id: str
@@ -43,6 +43,7 @@ class Summary:
     refusal_reason: str | None
     masked: int
     error: str | None
+    flow_kind: str = "http"
 
     @property
     def verdict(self) -> str:
@@ -62,7 +63,9 @@ class Recorded:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Everything about one flow; the mappings are as in the record that interfaces describe. `issued_at` is when the
-    caller's session began, in seconds since the epoch."""
+    caller's session began, in seconds since the epoch. `kind` is http, websocket or tcp; `connection` says who was at
+    its ends and when (connection.py); `signals` were set when the request came (None: not known); `sealed`: there is an
+    original for who has the key."""
 
     summary: Summary
     mode: str
@@ -86,3 +89,22 @@ class Entry:
     issued_at: float | None
     request: Recorded
     response: Recorded | None
+    kind: str = "http"
+    connection: dict[str, Any] | None = None
+    signals: list[str] | None = None
+    sealed: bool = False
+    approval_id: str | None = None
+    http_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEntry:
+    """What one peer of a WebSocket or of a TCP flow has said; `body` is empty where it could not be shown."""
+
+    n: int
+    time: float
+    from_client: bool
+    kind: str
+    body: bytes
+    size: int
+    truncated: bool

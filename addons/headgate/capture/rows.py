@@ -5,31 +5,59 @@ become visible escapes in columns that people read; header fields keep every byt
 """
 
 import json
+import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any
 from urllib.parse import unquote_plus
 
+from headgate.capture.connection import connection_json
 from headgate.capture.key import keyed
 from headgate.capture.record import UNJUDGED, Fields, Message, Mode, Record
-from headgate.capture.tables import BodyRow, DecisionRow, FlowRow, MaskRow, PrincipalRow, Rows, RulesetRow
+from headgate.capture.spoken import Spoken
+from headgate.capture.tables import (
+    BodyRow,
+    DecisionRow,
+    FlowRow,
+    MaskRow,
+    MessageRow,
+    PrincipalRow,
+    Rows,
+    RulesetRow,
+    SpokenRows,
+)
+from headgate.match.pointers import MAPPINGS, lookup, pointer
 from headgate.model import BundleRef, Decision, Effect, Principal, RuleRef
 
-SMALL = 256
-"""Bodies up to this size are kept as they are: the tables stay readable and little would be won."""
+SMALL = 1024
+"""Bodies up to this size are kept as they are: the tables stay readable, little would be won, and whoever compresses
+gives up the interpreter's lock each time, for which the event loop then has to wait its turn."""
 
 
 NONE = "[]"
 
+HIDDEN = "[redacted]"
+_NAME = re.compile(r"[A-Za-z_.$-]{0,40}|(?!(?:[^0-9]*[0-9]){6})[A-Za-z0-9_.$-]{0,15}")
+"""What no shipped detection finds anything in: words, and short names with few digits."""
+
 UNDECIDED = Decision(Effect.DENY, UNJUDGED)
 
-to_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+def _plainly(value: object) -> object:
+    return dict(value) if isinstance(value, MAPPINGS) else str(value)
 
 
-def rows_of(record: Record, key: bytes, nearest: str | None = None) -> Rows:
-    """The rows of `record`, bodies and principal under their keyed hashes; `nearest` is the nearest allow as JSON."""
+to_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=_plainly).encode
+quoted = encode_basestring_ascii
+"""A JSON string; what is written for every flow is put together from these, in a third of the time."""
+
+
+def rows_of(record: Record, key: bytes, nearest: str | None = None, original: bytes | None = None) -> Rows:
+    """The rows of `record`, bodies and principal under their keyed hashes; `nearest` is the nearest allow as JSON, and
+    `original` is sealed."""
     principal = _principal_row(record.principal, record.claims, key) if record.principal else None
     request = _body_row(record.request, key)
     response = _body_row(record.response, key) if record.response else None
@@ -42,6 +70,25 @@ def rows_of(record: Record, key: bytes, nearest: str | None = None) -> Rows:
         tuple(
             MaskRow(record.decision_id, plain(mask.location), mask.entity, mask.operator, mask.count)
             for mask in record.masks
+        ),
+        original,
+    )
+
+
+def spoken_rows_of(spoken: Spoken, key: bytes) -> SpokenRows:
+    body = _packed(spoken.kept, key) if spoken.kept else None
+    return SpokenRows(
+        body,
+        MessageRow(
+            spoken.decision_id,
+            spoken.flow_id,
+            spoken.n,
+            spoken.time,
+            int(spoken.from_client),
+            spoken.kind,
+            body.key if body else None,
+            spoken.size,
+            int(spoken.truncated),
         ),
     )
 
@@ -65,7 +112,7 @@ def _flow_row(
         line.port,
         readable(path),
         readable(query) if full else None,
-        to_json(query_names(readable(query))),
+        _list_json(query_names(readable(query))) if query else NONE,
         readable(line.version),
         record.status,
         _header_json(sent.headers) if full else None,
@@ -77,6 +124,8 @@ def _flow_row(
         got.size if got else None,
         int(full and got is not None and got.size > len(got.body)),
         record.error,
+        record.kind,
+        connection_json(record.connection) if record.connection else None,
     )
 
 
@@ -95,35 +144,51 @@ def _decision_row(record: Record, nearest: str | None) -> DecisionRow:
         refusal.slug if refusal else None,
         refusal.reason if refusal else None,
         sum(mask.count for mask in record.masks),
-        to_json(record.stage_us),
+        _numbers_json(record.stage_us),
         record.mode_of_decision,
         _refs_json(said.shadow),
         said.shadow_effect,
         _list_json(said.errors),
         to_json([asdict(use) for use in said.limits]) if said.limits else NONE,
-        _list_json(tuple(map(plain, said.violations))),
+        _list_json(tuple(map(_place, said.violations))),
         plain(nearest) if nearest else None,
         record.trace_id,
         record.trace_link,
+        None if record.signals is None else _list_json(tuple(map(plain, sorted(record.signals)))),
+        record.approval_id,
     )
 
 
+def _place(pointer_text: str) -> str:
+    """Where a description was not kept to, without names that may be values: a caller chooses some of them."""
+    return "/".join(step if _NAME.fullmatch(step) else HIDDEN for step in pointer_text.split("/"))
+
+
+@lru_cache(maxsize=4096)
 def _refs_json(rules: tuple[RuleRef, ...]) -> str:
     if not rules:
         return NONE
     return to_json([{"id": r.id, "effect": r.effect, "file": r.file, "line": r.line} for r in rules])
 
 
-def _list_json(texts: tuple[str, ...]) -> str:
-    return to_json(texts) if texts else NONE
+def _list_json(texts: Sequence[str]) -> str:
+    return f"[{','.join(map(quoted, texts))}]" if texts else NONE
+
+
+def _numbers_json(numbers: Mapping[str, int]) -> str:
+    return f"{{{','.join([f'{quoted(name)}:{number}' for name, number in numbers.items()])}}}"
 
 
 def _body_row(message: Message, key: bytes) -> BodyRow | None:
-    data = message.body
-    if not data:
+    if not message.body:
         return None
+    coded = any(field.lower() == b"content-encoding" for field, _ in message.headers)
+    return _packed(message.body, key, compress=not coded)
+
+
+def _packed(data: bytes, key: bytes, *, compress: bool = True) -> BodyRow:
     name = keyed(key, data)
-    if len(data) > SMALL and not any(field.lower() == b"content-encoding" for field, _ in message.headers):
+    if compress and len(data) > SMALL:
         packed = zlib.compress(data, 1)
         if len(packed) < len(data) * 0.9:
             return BodyRow(name, len(data), "zlib", packed)
@@ -157,20 +222,21 @@ def _principal_row(principal: Principal, claims: tuple[str, ...], key: bytes) ->
         to_json(code),
         _plain_or_none(session.id),
         to_json({"scopes": sorted(session.scopes), "issued_at": session.issued_at}),
-        to_json({pointer: value for pointer in claims if (value := claim(principal.claims, pointer)) is not None}),
+        to_json(recorded_claims(principal.claims, claims)),
         principal.expires_at,
     )
     return row._replace(key=keyed(key, to_json(row[1:]).encode()))
 
 
-def claim(claims: Mapping[str, Any], pointer: str) -> Any:
-    """The claim at a JSON Pointer (RFC 6901) into objects; None when there is none."""
-    value: Any = claims
-    for part in pointer.split("/")[1:]:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part.replace("~1", "/").replace("~0", "~"))
-    return value
+def recorded_claims(claims: Mapping[str, Any], pointers: tuple[str, ...]) -> dict[str, Any]:
+    """The claims at these JSON Pointers (RFC 6901); null says that there is none. Nothing is said of what lies below
+    one that is no object: it would have no place."""
+    found: dict[str, Any] = {}
+    for text in sorted(pointers):
+        parents = (found[above] for above in found if text.startswith(f"{above}/"))
+        if all(isinstance(value, MAPPINGS) for value in parents):
+            found[text] = lookup(claims, pointer(text))
+    return found
 
 
 def query_names(query: str) -> list[str]:
@@ -195,6 +261,8 @@ def _plain_or_none(text: str | None) -> str | None:
 
 
 def _header_json(fields: Fields) -> str:
-    return to_json(
-        [[name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")] for name, value in fields]
-    )
+    pairs = [
+        f"[{quoted(name.decode('utf-8', 'surrogateescape'))},{quoted(value.decode('utf-8', 'surrogateescape'))}]"
+        for name, value in fields
+    ]
+    return f"[{','.join(pairs)}]"

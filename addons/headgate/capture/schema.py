@@ -1,22 +1,42 @@
 """The tables of capture.db: what each holds, how a file comes to have them.
 
-Whoever opens the file with sqlite3, sqlite-utils or Datasette finds tables with foreign keys, and views with ISO times.
-A flow is what travelled; a decision says what was decided about it and what came of it (one for now; a WebSocket that
-is judged again adds more); bodies, principals and rulesets are kept once. Changes are migrations that commit with
-their record, so that a file has either all of one or nothing; a file from a later version is refused, not guessed at.
+Whoever opens the file with sqlite3, sqlite-utils or Datasette finds tables with foreign keys, and views with ISO times
+(readable.py). A flow is what travelled; a decision says what was decided about it and what came of it; messages are
+what a WebSocket or a TCP flow said; bodies, principals and rulesets are kept once. Changes are migrations that commit
+with their record, so that a file has either all of one or nothing; a file from a later version is refused, not guessed
+at.
 """
 
 import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
 from headgate import schema
+from headgate.capture.readable import BODIES, FLOWS, MESSAGES
+from headgate.errors import HeadgateError
 
 MIGRATIONS = Migrations("headgate-capture")
 
+CACHE = 32 * 1024 * 1024
+"""Bytes of pages kept at hand: bodies and flow ids are random, so that each group touches pages all over the file."""
+
+CHECKPOINT = 8000
+"""Pages of the write-ahead log at which it is brought into the file: one written ten times is copied once."""
+
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log is cut back after a reader has held it open."""
+
+LARGEST_COPY = 256 * 1024 * 1024
+"""Bytes up to which an older capture is read from a copy in memory."""
+
+REFUSED = "(refusal is not null or (effect <> 'allow' and mode = 'enforce'))"
+"""Which decisions let nothing pass; listing.py asks in the same words."""
+
+TITLE = "method || ' ' || host || ifnull(path, '')"
+"""What Datasette shows in place of a flow's number: it takes a column named `title` for the label."""
 
 
 @MIGRATIONS()
@@ -26,7 +46,7 @@ def m001_flows(db: Database) -> None:
     _create_flows(db)
     _create_decisions(db)
     db.create_view("flows_readable", "select id as flow from flows")  # until the last migration that replaces it
-    db.create_view("bodies_readable", BODIES_READABLE)
+    db.create_view("bodies_readable", BODIES)
 
 
 @MIGRATIONS()
@@ -42,8 +62,63 @@ def m002_what_decisions_say(db: Database) -> None:
     decisions.add_column("nearest", str)  # JSON: {"rule", "failing"}, for a refusal because no rule allows
     decisions.add_column("trace_id", str)
     decisions.add_column("trace_link", str)  # the trace that a caller who is not trusted has named
+
+
+@MIGRATIONS()
+def m003_more_than_one_exchange_says(db: Database) -> None:
+    """Connections, messages, sealed originals, and what is needed to decide a recorded request again."""
+    flows, decisions = db.table("flows"), db.table("decisions")
+    flows.add_column("kind", str, not_null_default="http")  # or websocket, tcp
+    flows.add_column("connection", str)  # JSON: {"client": {...}, "upstream": {...}, "times": {...}}
+    db.execute(f"alter table flows add column title text generated always as ({TITLE}) virtual")
+    decisions.add_column("signals", str)  # JSON: those set when the request came; null: unknown
+    decisions.add_column("approval_id", str)
+    _create_messages(db)
+    originals = db.table("originals")  # only with headgate_capture=sealed
+    originals.create({"flow": int, "data": bytes}, pk="flow", foreign_keys=[("flow", "flows", "id")], not_null={"data"})
+    for column in ("req_body", "resp_body"):  # before a body is removed, its last flow has to be
+        db.execute(f"create index idx_flows_{column} on flows({column}) where {column} is not null")
     db.execute("drop view flows_readable")
-    db.create_view("flows_readable", FLOWS_READABLE)
+    db.create_view("flows_readable", FLOWS)
+    db.create_view("messages_readable", MESSAGES)
+
+
+@MIGRATIONS()
+def m004_large_captures(db: Database) -> None:
+    """What a million flows are listed by and cleared away along; which of them were masked again, and by what."""
+    db.execute("drop index idx_flows_host_path")  # which nothing asked for, and every flow paid for
+    db.execute("create index idx_flows_principal_key on flows(principal_key) where principal_key is not null")
+    db.execute(
+        "create index idx_decisions_refusal_reason on decisions(refusal_reason, id) where refusal_reason is not null"
+    )
+    db.execute(f"create index idx_decisions_refused on decisions(id) where {REFUSED}")
+    rescrubbed = db.table("rescrubbed")
+    rescrubbed.create(
+        {"flow": int, "ruleset": str, "plan": str, "time": float},  # the masks that were due, as a keyed hash
+        pk=("flow", "plan"),
+        foreign_keys=[("flow", "flows", "id")],
+        not_null={"ruleset", "time"},
+    )
+
+
+def _create_messages(db: Database) -> None:
+    """Written while a connection is open, so that the decision they belong to may come after them, or not at all."""
+    columns: dict[str, type] = {
+        "id": int,
+        "decision": str,
+        "flow_id": str,
+        "n": int,  # counts from 0 within the flow
+        "time": float,
+        "from_client": int,
+        "kind": str,  # text or binary
+        "body": str,
+        "size": int,
+        "truncated": int,
+    }
+    messages = db.table("messages")
+    messages.create(columns, pk="id", foreign_keys=[("body", "bodies", "key")], not_null=set(columns) - {"id", "body"})
+    messages.create_index(["decision", "n"], unique=True)
+    messages.create_index(["body"])
 
 
 def _create_parts(db: Database) -> None:
@@ -124,37 +199,6 @@ def _create_decisions(db: Database) -> None:
     masks.create_index(["entity"])
 
 
-FLOWS_READABLE = """
-select
-  d.id as decision_id,
-  f.flow_id,
-  strftime('%Y-%m-%dT%H:%M:%fZ', f.ts_start, 'unixepoch') as time,
-  round((f.ts_end - f.ts_start) * 1000, 1) as ms,
-  f.principal, p.kind, p.provider, p.groups,
-  f.method, f.scheme || '://' || f.host || ':' || f.port || f.path as url,
-  d.target, d.environment,
-  case
-    when d.refusal = 'withheld' then 'withheld'
-    when d.refusal is not null or (d.effect <> 'allow' and d.mode <> 'observe') then 'refused'
-    when f.error is not null then 'failed'
-    when d.effect <> 'allow' then 'observed'
-    else 'allowed'
-  end as verdict,
-  d.effect, d.mode, d.reason, d.rule, d.refusal_reason,
-  f.status, d.masked, f.req_size, f.resp_size, f.error,
-  r.name || ' ' || r.version as bundle,
-  f.id as flow
-from decisions d
-join flows f on f.id = d.flow
-left join principals p on p.key = f.principal_key
-left join rulesets r on r.sha256 = d.ruleset
-"""
-
-BODIES_READABLE = """
-select key, size, codec, case codec when 'identity' then cast(data as text) end as text from bodies
-"""
-
-
 def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     """Open the capture for writing, with all its tables; raises sqlite3.Error, OSError or `HeadgateError`."""
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
@@ -172,6 +216,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     for pragma in ("journal_mode = wal", "synchronous = normal", "foreign_keys = on", "trusted_schema = off"):
         connection.execute(f"pragma {pragma}")
     connection.execute(f"pragma journal_size_limit = {WAL_LIMIT}")
+    connection.execute(f"pragma cache_size = -{CACHE // 1024}")
+    connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
     if lacking:
         schema.migrate(connection, MIGRATIONS)
 
@@ -179,6 +225,24 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def unapplied(connection: sqlite3.Connection, path: Path) -> frozenset[str]:
     """The migrations that the file lacks; raises `HeadgateError` for a file that is no capture or a newer one."""
     return schema.unapplied(connection, path, MIGRATIONS, "a capture or no file")
+
+
+@contextmanager
+def brought_up(connection: sqlite3.Connection, path: Path) -> Generator[sqlite3.Connection]:
+    """The capture with all its tables, for reading: one that is older and small, such as flows that were saved for
+    tests, is brought up as a copy in memory; HeadgateError for a large one."""
+    lacking = unapplied(connection, path)
+    if not lacking:
+        yield connection
+        return
+    (size,) = connection.execute("select page_count * page_size from pragma_page_count, pragma_page_size").fetchone()
+    if "m001_flows" in lacking or size > LARGEST_COPY:
+        raise HeadgateError(f"`{path}` is from an older Headgate: start the proxy once to bring it up")
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        copy.execute("pragma trusted_schema = off")
+        connection.backup(copy)
+        schema.migrate(copy, MIGRATIONS)
+        yield copy
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -6,8 +6,11 @@ event loop competes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
+
+SEEN = " on conflict (decision, n) do nothing"
 
 Statement = tuple[str, list[object]]
 """SQL and the values for its question marks."""
@@ -72,6 +75,8 @@ class FlowRow(NamedTuple):
     resp_size: int | None
     resp_truncated: int
     error: str | None
+    kind: str
+    connection: str | None
 
 
 class DecisionRow(NamedTuple):
@@ -98,6 +103,8 @@ class DecisionRow(NamedTuple):
     nearest: str | None
     trace_id: str | None
     trace_link: str | None
+    signals: str | None
+    approval_id: str | None
 
 
 class MaskRow(NamedTuple):
@@ -108,13 +115,37 @@ class MaskRow(NamedTuple):
     times: int
 
 
+class MessageRow(NamedTuple):
+    """One message of a WebSocket or of a TCP flow."""
+
+    decision: str
+    flow_id: str
+    n: int
+    time: float
+    from_client: int
+    kind: str
+    body: str | None
+    size: int
+    truncated: int
+
+
 class Rows(NamedTuple):
+    """All of one flow; `original` is sealed."""
+
     principal: PrincipalRow | None
     ruleset: RulesetRow | None
     bodies: tuple[BodyRow, ...]
     flow: FlowRow
     decision: DecisionRow
     masks: tuple[MaskRow, ...]
+    original: bytes | None = None
+
+
+class SpokenRows(NamedTuple):
+    """All of one message."""
+
+    body: BodyRow | None
+    message: MessageRow
 
 
 def find_decisions(ids: Sequence[str]) -> Statement:
@@ -122,18 +153,22 @@ def find_decisions(ids: Sequence[str]) -> Statement:
     return f"select id from decisions where id in ({_marks(len(ids))})", list(ids)  # noqa: S608 (only question marks)
 
 
-def inserts(group: Sequence[Rows], first: int, most: int) -> Iterator[Statement]:
-    """Insert `group`, its flows numbered from `first`, with at most `most` values in a statement.
+def inserts(group: Sequence[Rows], spoken: Sequence[SpokenRows], first: int, most: int) -> Iterator[Statement]:
+    """Insert flows, numbered from `first`, and messages, with at most `most` values in a statement.
 
-    What flows share (principals, rulesets, bodies) is inserted where it is missing.
+    What flows share (principals, rulesets, bodies) is inserted where it is missing, and so is a message.
     """
     numbered = list(enumerate(group, first))
+    bodies = {body.key: body for row in group for body in row.bodies}
+    bodies |= {row.body.key: row.body for row in spoken if row.body}
     yield from _shared("principals", PrincipalRow._fields, {row.principal for row in group if row.principal}, most)
     yield from _shared("rulesets", RulesetRow._fields, {row.ruleset for row in group if row.ruleset}, most)
-    yield from _shared("bodies", BodyRow._fields, {b.key: b for row in group for b in row.bodies}.values(), most)
+    yield from _shared("bodies", BodyRow._fields, bodies.values(), most)
     yield from _insert("flows", ("id", *FlowRow._fields), [(n, *row.flow) for n, row in numbered], most)
     yield from _insert("decisions", ("flow", *DecisionRow._fields), [(n, *row.decision) for n, row in numbered], most)
     yield from _insert("masks", MaskRow._fields, [mask for row in group for mask in row.masks], most)
+    yield from _insert("originals", ("flow", "data"), [(n, row.original) for n, row in numbered if row.original], most)
+    yield from _insert("messages", MessageRow._fields, [row.message for row in spoken], most, SEEN)
 
 
 def _shared(table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], most: int) -> Iterator[Statement]:
@@ -144,12 +179,16 @@ def _insert(
     table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int, end: str = ""
 ) -> Iterator[Statement]:
     size = most // len(columns)
-    names, row_marks = ", ".join(f'"{column}"' for column in columns), f"({_marks(len(columns))})"
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        values = ", ".join([row_marks] * len(part))
-        sql = f"insert into {table} ({names}) values {values}{end}"  # noqa: S608 (our own names, question marks)
-        yield sql, list(chain.from_iterable(part))
+        yield _sql(table, tuple(columns), len(part), end), list(chain.from_iterable(part))
+
+
+@lru_cache(maxsize=64)
+def _sql(table: str, columns: tuple[str, ...], count: int, end: str) -> str:
+    names, row_marks = ", ".join(f'"{column}"' for column in columns), f"({_marks(len(columns))})"
+    values = ", ".join([row_marks] * count)
+    return f"insert into {table} ({names}) values {values}{end}"  # noqa: S608 (our own names, question marks)
 
 
 def _marks(count: int) -> str:

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from headgate import __version__
 from headgate.capture.afterwards import Afterwards
-from headgate.capture.backlog import Backlog, Limits
+from headgate.capture.backlog import Backlog, Kept, Limits
 from headgate.capture.faults import cause
 from headgate.capture.key import keep_key, load_key
-from headgate.capture.record import Record
-from headgate.capture.rows import rows_of
+from headgate.capture.rows import rows_of, spoken_rows_of
 from headgate.capture.schema import connect, identity
-from headgate.capture.tables import Rows, find_decisions, inserts
+from headgate.capture.sealing import Sealer
+from headgate.capture.spoken import Spoken
+from headgate.capture.tables import Rows, SpokenRows, find_decisions, inserts
 from headgate.errors import HeadgateError
 from headgate.schema import create, immediate
 
@@ -60,7 +61,7 @@ class Counters:
 class Writer:
     """Writes to capture.db in the folder `state`; raises `HeadgateError` when that cannot be done from the start.
 
-    `put` is called from one thread, the event loop's.
+    `put` is called from one thread, the event loop's. Originals are kept only with a `sealer`.
     """
 
     def __init__(
@@ -71,10 +72,11 @@ class Writer:
         randomness: Callable[[int], bytes],
         limits: Limits = DEFAULTS,
         connect: Connect = connect,
+        sealer: Sealer | None = None,
     ) -> None:
         self.path = state / "capture.db"
         self._clock, self._limits, self._connect = clock, limits, connect
-        self._backlog, self._afterwards = Backlog(limits), Afterwards(time.monotonic)
+        self._backlog, self._afterwards = Backlog(limits), Afterwards(time.monotonic, sealer)
         self._dropped, self._overflowing = 0, False
         self._counters = Counters()
         self._faults: set[str] = set()
@@ -97,8 +99,8 @@ class Writer:
 
     # -- the event loop's side ----------------------------------------------------------------------------------------
 
-    def put(self, record: Record) -> bool:
-        """Hand `record` over, without waiting; False when there is no room or nobody writes any more."""
+    def put(self, record: Kept) -> bool:
+        """Hand a record or a message over, without waiting; False when there is no room or nobody writes any more."""
         if self._stop.is_set() or not self._thread.is_alive() or not self._backlog.put(record):
             self._drop()
             return False
@@ -154,7 +156,7 @@ class Writer:
     def _write_group(self) -> bool:
         """Wait for records, write them; False when that was the end."""
         items = self._backlog.group()
-        records = [item for item in items if isinstance(item, Record)]
+        records = [item for item in items if isinstance(item, Kept)]
         rows = [made for record in records if (made := self._rows(record))]
         if rows and not self._store(rows):
             return False
@@ -164,14 +166,17 @@ class Writer:
                 item.set()
         return None not in items
 
-    def _rows(self, record: Record) -> Rows | None:
+    def _rows(self, record: Kept) -> Rows | SpokenRows | None:
         try:
-            return rows_of(record, self._key, self._afterwards.nearest(record))
+            if isinstance(record, Spoken):
+                return spoken_rows_of(record, self._key)
+            afterwards = self._afterwards
+            return rows_of(record, self._key, afterwards.nearest(record), afterwards.sealed(record))
         except UNSTORABLE as error:
             self._lose(error)
             return None
 
-    def _store(self, rows: list[Rows]) -> bool:
+    def _store(self, rows: list[Rows | SpokenRows]) -> bool:
         """Commit, trying again until it succeeds; once the proxy ends, one more attempt has to do."""
         pause = self._limits.first_pause
         while True:
@@ -188,7 +193,7 @@ class Writer:
             self._stop.wait(pause)
             pause = min(pause * 2, self._limits.longest_pause)
 
-    def _commit(self, rows: list[Rows]) -> None:
+    def _commit(self, rows: list[Rows | SpokenRows]) -> None:
         connection = self._present_connection()
         try:
             with immediate(connection):
@@ -254,10 +259,12 @@ class Writer:
         self._connection = None
 
 
-def _insert(connection: sqlite3.Connection, group: list[Rows]) -> None:
+def _insert(connection: sqlite3.Connection, group: list[Rows | SpokenRows]) -> None:
     """Insert a group; a decision that is there already (a commit that only seemed to fail) is not inserted again."""
-    stored = {name for (name,) in connection.execute(*find_decisions([rows.decision.id for rows in group]))}
+    flows = [rows for rows in group if isinstance(rows, Rows)]
+    spoken = [rows for rows in group if isinstance(rows, SpokenRows)]
+    stored = {name for (name,) in connection.execute(*find_decisions([rows.decision.id for rows in flows]))}
     (first,) = connection.execute("select coalesce(max(id), 0) + 1 from flows").fetchone()
     most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    for statement in inserts([rows for rows in group if rows.decision.id not in stored], first, most):
+    for statement in inserts([rows for rows in flows if rows.decision.id not in stored], spoken, first, most):
         connection.execute(*statement)

@@ -1,16 +1,16 @@
-"""The `headgate` command and its groups; a group's file is imported when the group is called, not before."""
-
-import importlib
+"""The `headgate` command and its groups."""
 
 import click
 
 from headgate import __version__
+from headgate.cli.lazygroup import LazyGroup
 from headgate.errors import HeadgateError
 
 COMMANDS = {
+    "audit": ("headgate.cli.audit:audit", "Verify, follow and export the log of what was decided."),
     "bench": ("headgate.cli.bench:bench", "Measure the chain against bare mitmdump, and each stage of it."),
     "demo": ("headgate.cli.demo:demo", "Run real requests through the whole chain on loopback, and say where to look."),
-    "flows": ("headgate.cli.flows:flows", "List and show what was recorded."),
+    "flows": ("headgate.cli.flows:flows", "List, show, search, export, save and replay what was recorded."),
     "init": ("headgate.cli.init:init", "Write a commented rules folder to start from."),
     "mask": ("headgate.cli.mask:mask", "Mask a file or stdin by the rules."),
     "releases": ("headgate.cli.releases:releases", "Sign, verify and show the list of releases."),
@@ -23,22 +23,8 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Lists every command without importing any."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
+class Headgate(LazyGroup):
+    """Tells what went wrong in a line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -47,7 +33,7 @@ class LazyGroup(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Headgate, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="headgate")
 def main() -> None:
     """An identity-aware access proxy with runtime guardrails.

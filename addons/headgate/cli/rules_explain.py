@@ -20,9 +20,9 @@ from headgate.cli.screen import visible
 if TYPE_CHECKING:
     from headgate.bundle.load import Bundle
     from headgate.capture.entries import Entry
-    from headgate.cli.recorded import Recorded
     from headgate.identity.hygiene import Clean
     from headgate.model import PathRules, Principal, Request, Target
+    from headgate.replay.recorded import Recorded
 
 WHO = "--principal, --token or --anonymous"
 WHAT = "METHOD URL, --request, --curl, --har or --flow"
@@ -188,7 +188,7 @@ def _body_refused(clean: "Clean", body: bytes | None) -> str | None:
 def _of_flow(flow: str, who: Who | None, moment: Moment, bundle: "Bundle") -> dict[str, Any]:
     """What a recorded request comes to by these rules, as far as its record tells."""
     from headgate.capture.store import Store
-    from headgate.cli.recorded import recorded
+    from headgate.replay.recorded import recorded
 
     entry = Store(moment.state).entry(flow)
     found = recorded(entry, bundle)

@@ -121,7 +121,7 @@ class Deciding:
         from headgate.policy.unrecorded import without
 
         found = seen.lacks
-        key = (id(policy), found.lost, found.headers, found.claims)
+        key = (id(policy), found.lacks)
         if key not in self._policies:
             if len(self._policies) >= MOST_POLICIES:
                 self._policies.clear()
@@ -148,8 +148,8 @@ def _seen(store: "Store", bundle: "Bundle", target: str | None, since: float | N
 
 def _of(entry: "Entry", bundle: "Bundle") -> "Seen | None":
     """What a record says was seen; None for tunnels, and where it went nowhere that these rules know."""
-    from headgate.cli.recorded import recorded
     from headgate.policy.suggest.sightings import Seen
+    from headgate.replay.recorded import recorded
 
     summary = entry.summary
     target = bundle.targets.resolve(summary.scheme, summary.host, summary.port)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headgate.cli.audited import record
 from headgate.cli.notes import MAX_REASON, iso, user
 from headgate.cli.options import JSON, STATE
 from headgate.cli.screen import print_table, visible
@@ -64,6 +65,7 @@ def activate(folder: Path, unpin: bool, note: str, key: Path | None, state: Path
             store, bundle, _demands(key), by=user(), now=time.time(), note=_noted(note), unpin=unpin
         )
         _tell(done, "activated", as_json)
+    record(state, "rules-activated", **_facts(done))
 
 
 @click.command()
@@ -92,6 +94,7 @@ def rollback(version: str | None, note: str, key: Path | None, state: Path, as_j
         ref = commands.find(store, visible(version)) if version is not None else None
         done = commands.roll_back(store, ref, _demands(key), by=user(), now=time.time(), note=_noted(note))
         _tell(done, "rolled back to", as_json)
+    record(state, "rules-rolled-back", **_facts(done))
 
 
 @click.command()
@@ -207,6 +210,14 @@ def _tell(done: "Done", verb: str, as_json: bool) -> None:
         click.echo(f"{verb} `{bundle.name}` {_label(bundle)}, sha256 {bundle.sha256}")
     if done.unpinned:
         click.echo(visible(f"warning: pinned rules gave way: {', '.join(done.unpinned)}"), err=True)
+
+
+def _facts(done: "Done") -> dict[str, Any]:
+    """What the audit log is told; `changed` is false where it was active already."""
+    entry = done.entry
+    said = {"previous": entry.previous, "note": entry.note} if entry else {"previous": None, "note": ""}
+    bundle = {name: getattr(done.bundle, name) for name in ("name", "version", "sha256")}
+    return {**bundle, **said, "changed": entry is not None, "unpinned": list(done.unpinned)}
 
 
 def _about(bundle: "BundleRef") -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from headgate.cli.audited import record
 from headgate.cli.options import JSON, STATE, STATE_FOLDER, seconds_of
 from headgate.cli.screen import print_table, visible
 
@@ -100,6 +101,7 @@ def revoke(
     else:
         click.echo(f"revoked {_described(made)} until {_iso(made.expires)}")
         click.echo(f"to take it back: headgate sessions lift {made.id}{_at(state)}", err=True)
+    record(state, "revoked", revocation=_json(made))
 
 
 @sessions.command("list")
@@ -139,6 +141,7 @@ def lift(number: int, state: Path, as_json: bool) -> None:
 
     lifted = IdentityStore(state).lift(number)
     click.echo(json.dumps(_json(lifted)) if as_json else f"lifted the revocation of {_described(lifted)}")
+    record(state, "revocation-lifted", revocation=_json(lifted))
 
 
 def _named(session: str | None, principal: str | None, jti: str | None, provider: str | None) -> Named:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headgate.cli.audited import record
 from headgate.cli.notes import iso, one_line, user
 from headgate.cli.options import JSON, STATE, seconds_of
 from headgate.cli.screen import print_table, visible
@@ -59,6 +60,7 @@ def set_signal(name: str, lasts: str, reason: str, state: Path, as_json: bool) -
     seconds = seconds_of(lasts, LONGEST)
     made = SignalStore(state).set(_name(name), lasts=seconds, reason=one_line(reason), by=user(), now=time.time())
     click.echo(json.dumps(_json(made)) if as_json else f"signal `{made.name}` is set until {iso(made.until)}")
+    record(state, "signal-set", signal=made.name, until=iso(made.until), reason=made.reason)
 
 
 @signal.command()
@@ -80,6 +82,7 @@ def clear(name: str, reason: str, state: Path, as_json: bool) -> None:
     ended = SignalStore(state).clear(_name(name), reason=one_line(reason), by=user(), now=time.time())
     said = f"signal `{ended.name}` is cleared; it was set until {iso(ended.until)}"
     click.echo(json.dumps(_json(ended)) if as_json else said)
+    record(state, "signal-cleared", signal=ended.name, until=iso(ended.until), reason=one_line(reason))
 
 
 @signal.command("list")

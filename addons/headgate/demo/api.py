@@ -11,9 +11,9 @@ from headgate.demo.listener import Answer, Call, Listener
 class SampleApi:
     """Answers to whoever reaches it, as services do that rely on a proxy; keeps every call in `calls`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.calls: list[Call] = []
-        self._listener = Listener(self._answer)
+        self._listener = Listener(self._answer, port)
         self.port, self.url = self._listener.port, self._listener.url
         self.close = self._listener.close
 

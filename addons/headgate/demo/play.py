@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from headgate.capture.store import Entry, Filter, Store
+from headgate.demo.again import about_the_log, about_the_replay, outcomes_logged
 from headgate.demo.outcomes import Got, Outcome, about_the_api, about_the_record
-from headgate.demo.process import Process
 from headgate.demo.provider import Signer
 from headgate.demo.scenes import SCENES, Scene, tokens
 from headgate.demo.stage import Stage
 from headgate.errors import HeadgateError
+from headgate.proxy.process import Process
 
 ANSWER_SECONDS = 20.0
 RECORD_SECONDS = 10.0
@@ -41,9 +43,10 @@ def play(
         for scene in scenes:
             told(scene)
             got.append(_ask(client, on.proxy, scene, shown))
-    entries = _recorded(Store(on.state), len(scenes))
+    entries = _recorded(on.state, len(scenes))
     outcomes = [Outcome(*each) for each in zip(scenes, got, entries, strict=True)]
     wrong = [*about_the_api(scenes, on.api.calls), *about_the_record(entries, on.proxy.text, shown.values())]
+    wrong += [*about_the_log(on.state, entries), *about_the_replay(entries, on.rules)]
     return Played(outcomes, wrong)
 
 
@@ -58,12 +61,12 @@ def _ask(client: httpx.Client, proxy: Process, scene: Scene, shown: Mapping[str,
     return Got(answer.status_code, answer.headers, answer.text)
 
 
-def _recorded(store: Store, count: int) -> list[Entry]:
+def _recorded(state: Path, count: int) -> list[Entry]:
     """The record of each request, in the order in which they were made; the proxy writes a moment later."""
-    end = time.monotonic() + RECORD_SECONDS
+    store, end = Store(state), time.monotonic() + RECORD_SECONDS
     while True:
         found = store.summaries(Filter(), count + 1)
-        if len(found) >= count or time.monotonic() > end:
+        if (len(found) >= count and outcomes_logged(state) >= count) or time.monotonic() > end:
             break
         time.sleep(LOOK_EVERY)
     if len(found) != count:

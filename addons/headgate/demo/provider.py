@@ -42,10 +42,10 @@ class Signer:
 class SampleProvider:
     """Serves `/jwks.json`, and at `/token/NAME` a token for one of `callers`: this one asks for no password."""
 
-    def __init__(self, clock: Clock, callers: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, clock: Clock, callers: Mapping[str, Mapping[str, Any]], port: int = 0) -> None:
         self.asked = threading.Event()
         self._signer, self._callers = Signer(clock), callers
-        self._listener = Listener(self._answer)
+        self._listener = Listener(self._answer, port)
         self.url = self._listener.url
         self.jwks_url = f"{self.url}/jwks.json"
         self.mint, self.close = self._signer.mint, self._listener.close

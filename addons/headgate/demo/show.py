@@ -80,7 +80,8 @@ def conclusion(played: Played) -> Text:
         arrived = sum(outcome.scene.arrives for outcome in played.outcomes)
         text = (
             f"All {len(played.outcomes)} verdicts as expected. The sample API received exactly the {arrived} requests "
-            "it should have; no personal value reached a caller, the record or the log."
+            "it should have; no personal value reached a caller, the record or the log. The audit log holds a decision "
+            "and an outcome for each, and verifies; decided and masked again from the record, each comes to the same end."
         )
         return Text(text, style="green")
     count = sum(1 for outcome in played.outcomes if list(outcome.surprises()))
@@ -90,7 +91,7 @@ def conclusion(played: Played) -> Text:
 
 def where_to_look(on: Stage, outcomes: Sequence[Outcome], cwd: Path) -> dict[str, str]:
     """What to run next, by what it shows; each works when pasted."""
-    command, state, rules = headgate_command(cwd), _shown(on.state, cwd), _shown(on.folder / "rules", cwd)
+    command, state, rules = headgate_command(cwd), _shown(on.state, cwd), _shown(on.rules, cwd)
     masked = next((outcome for outcome in outcomes if outcome.masked), outcomes[0])
     refused = next((outcome for outcome in outcomes if outcome.message), outcomes[0])
     again = {} if on.web else {"the same in mitmweb, to explore": f"{command} demo --keep"}
@@ -98,6 +99,8 @@ def where_to_look(on: Stage, outcomes: Sequence[Outcome], cwd: Path) -> dict[str
         "everything that was recorded": f"{command} flows list --state {state}",
         "one answer, masked": f"{command} flows show {masked.entry.summary.decision_id} --state {state}",
         "one refusal": f"{command} flows show {refused.entry.summary.decision_id} --state {state}",
+        "that nobody altered it": f"{command} audit verify --state {state}",
+        "what changed rules would do": f"{command} flows impact --rules {rules} --state {state}",
         "the rules that decided": f"{rules}{os.sep}*.yaml",
         **again,
     }

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from headgate.demo.api import SampleApi
 from headgate.demo.callers import CALLERS
-from headgate.demo.process import HEADGATE, Process
 from headgate.demo.provider import SampleProvider
 from headgate.demo.rules import write_bundle
 from headgate.errors import HeadgateError
+from headgate.proxy.process import HEADGATE, Process
 
 FOLDER = ".headgate-demo"
 READY = 60.0
@@ -39,17 +39,24 @@ class Stage:
         return self.folder / "state"
 
     @property
+    def rules(self) -> Path:
+        return self.folder / "rules"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
 
 @contextmanager
-def stage(folder: Path, clock: Callable[[], float], *, web: bool) -> Generator[Stage]:
-    """Put everything up in `folder`; HeadgateError says what could not be. `web` starts mitmweb, not mitmdump."""
+def stage(
+    folder: Path, clock: Callable[[], float], *, web: bool = False, ports: tuple[int, int] = (0, 0)
+) -> Generator[Stage]:
+    """Put everything up in `folder`; HeadgateError says what could not be. `web` starts mitmweb, not mitmdump; `ports`
+    are those of the sample API and the provider, 0 for any."""
     with ExitStack() as down:
         down.enter_context(_fresh(folder))
-        api = down.enter_context(closing(SampleApi()))
-        provider = down.enter_context(closing(SampleProvider(clock, CALLERS)))
+        api = down.enter_context(closing(SampleApi(ports[0])))
+        provider = down.enter_context(closing(SampleProvider(clock, CALLERS, ports[1])))
         rules = write_bundle(folder / "rules", api.port, provider.jwks_url)
         command = ("web", "--no-web-open-browser", "--web-port", str(free_port())) if web else ("run",)
         options = ("--mode", f"reverse:{api.url}", "--listen-host", "127.0.0.1", "--listen-port", "0")

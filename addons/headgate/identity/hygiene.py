@@ -34,7 +34,7 @@ NEVER_FORWARDED = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"WEBSOCKET"))  # t
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 ANY_ADDRESS = frozenset(("0.0.0.0", "[::]"))  # noqa: S104 - compared with, not bound to
 NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
-_METHOD = re.compile(rb"[A-Z][A-Z0-9-]{0,31}\Z")
+_METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}\Z")
 
 
 class Mode(StrEnum):

@@ -16,7 +16,7 @@ from headgate.masking.plan import CannotMask, Detect, Fields, Plan
 from headgate.masking.record import recordable
 from headgate.masking.response import Received, without_stray_body
 from headgate.masking.rules import MaskingRules
-from headgate.masking.scrub import Sent, outline
+from headgate.masking.scrub import Sent, outline, shown_method
 from headgate.masking.socketmask import SocketMasking
 from headgate.masking.streaming import StreamMask, counted, flows, waits
 from headgate.masking.workers import TOO_SLOW, Workers
@@ -80,6 +80,19 @@ class Masking:
         if exchange.bundle is None or exchange.principal is None:
             raise CannotMask("masks-not-known")
         return self._due(exchange)
+
+    def address(self, flow: http.HTTPFlow, plain: bool = False) -> str | None:
+        """The path of a request that is about to go on as records may show it; None where that is not found out in a
+        moment. A model and somebody's own recognizers may find something in any path, so that nothing of it is shown;
+        others find nothing in a `plain` one, of words and small numbers."""
+        record = self.due(self._exchanges[flow.id]).record
+        if record and record.detect and (record.needs_model or record.recognizers):
+            return ""
+        if plain:
+            record = None
+        sent = Sent(flow.request.data.path.partition(b"?")[0], (), b"")
+        done = self._at_once(Job(None, record, sent, None))
+        return done.sent.path.decode("utf-8", "backslashreplace") if done else None
 
     async def stream(self, flow: http.HTTPFlow) -> StreamMask | None:
         """What masks a response that is about to flow; None if it is to be masked as a whole, CannotMask if not."""
@@ -185,6 +198,7 @@ def _quick(job: Job, *, detects: bool) -> bool:
 def _show(request: http.Request, sent: Sent) -> None:
     """Leave on the flow what may be looked at; it has been forwarded already, or never will be."""
     request.data.path, request.headers, request.raw_content = sent.path, http.Headers(sent.headers), sent.body
+    request.data.method = shown_method(request.data.method)
     request.trailers = None
 
 

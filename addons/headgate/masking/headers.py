@@ -4,6 +4,7 @@ A value is read as UTF-8, and with its percent-encoding undone where it has one:
 found either way (`headervalues`).
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,6 +30,11 @@ CACHING = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control
 NOT_CACHED = (b"Cache-Control", b"private, no-store")
 
 NO_LEAF = Leaf("", "")
+NAMES = "header"
+"""The place of what is found in a name."""
+
+_ODD_NAME = re.compile(rb"(?=\w*[0-9])\w{16}|\w{20}|(?:[0-9][^0-9]*){6}", re.ASCII)
+"""Names that may be a key or a number; most headers have none, so that nothing is detected in them."""
 
 
 class MaskedHeaders(NamedTuple):
@@ -41,11 +47,11 @@ def mask_headers(headers: Fields, plan: Plan, detect: Detect) -> MaskedHeaders:
     """Mask the fields that are named, then what is detected in others that hold values."""
     if not (plan.headers or plan.detect):
         return MaskedHeaders(headers, Counter(), ())
+    headers, counts = _well_named(headers, plan, detect)
     named = [_operator(name, plan) for name, _ in headers]
     leaves = [_leaf(*header, operator, plan) for header, operator in zip(headers, named, strict=True)]
     found = _found(headers, leaves, detect)
     fields: list[tuple[bytes, bytes]] = []
-    counts: Counts = Counter()
     findings: list[Finding] = []
     for (name, value), operator, leaf, spans in zip(headers, named, leaves, found, strict=True):
         location = f"header:{_lower(name)}"
@@ -60,6 +66,17 @@ def mask_headers(headers: Fields, plan: Plan, detect: Detect) -> MaskedHeaders:
         if new is not None:
             fields.append((name, new))
     return MaskedHeaders(tuple(fields), counts, tuple(findings))
+
+
+def _well_named(headers: Fields, plan: Plan, detect: Detect) -> tuple[Fields, Counts]:
+    """Without the fields whose names are values: no other name would do in place of one."""
+    odd = [name for name, _ in headers if _ODD_NAME.search(name)] if plan.detect else []
+    if not odd:
+        return headers, Counter()
+    found = detect([Leaf(name.decode("latin-1"), "") for name in odd])
+    cut = {name: chosen for name, spans in zip(odd, found, strict=True) if (chosen := cuts(spans, plan))}
+    counts = Counter((NAMES, each.entity, Operator.DROP.value) for chosen in cut.values() for each in chosen)
+    return tuple(field for field in headers if field[0] not in cut), counts
 
 
 def _found(headers: Fields, leaves: Sequence[Leaf | None], detect: Detect) -> list[Sequence[Span]]:

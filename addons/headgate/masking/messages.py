@@ -4,6 +4,8 @@ A text message has no declared type: what is JSON is masked as JSON, anything el
 of a binary one, so that it is withheld where a body would have been read.
 """
 
+from typing import Self
+
 from headgate.masking.formats.scan import read
 from headgate.masking.job import Done, Job
 from headgate.masking.plan import CannotMask, Fields, Plan
@@ -35,10 +37,22 @@ def masked_of(done: Done, content: bytes) -> tuple[bytes, MaskedResponse]:
     return content if body is None else body, done.masked
 
 
+class Unshown(bytes):
+    """What stands for a message that may not be shown; no peer can say one."""
+
+    length: int
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        made = cls(f"[{len(content)} bytes]".encode())
+        made.length = len(content)
+        return made
+
+
 def showable(content: bytes, *, readable: bool) -> bytes:
     """A message as recorders may show it: of one that nobody has masked, or of a long one, its length alone."""
     if not readable or len(content) > LONGEST:
-        return f"[{len(content)} bytes]".encode()
+        return Unshown.of(content)
     return recordable(TEXT, content)[1]
 
 

@@ -26,10 +26,15 @@ def mask_target(target: str, plan: Plan, detect: Detect, *, longest: int | None 
     leaves += [Leaf(unquote_plus(value), name) for name, _, value in pairs]
     masked = _mask_leaves(leaves, plan, detect, longest)
     if path:
-        before = "/".join(new or old for new, old in zip(masked, segments, strict=False))
+        before = "/".join(_segment(new, old) for new, old in zip(masked, segments, strict=False))
     names, values = masked[len(segments) :][: len(pairs)], masked[len(segments) + len(pairs) :]
     queries = zip(names, values, pairs, strict=True)
     return before + question + "&".join(_pair(named, new, pair, plan) for named, new, pair in queries)
+
+
+def _segment(new: str | None, old: str) -> str:
+    """A part of a path; one of which nothing is left says so, for an empty one would make it another path."""
+    return old if new is None else new or REDACTED
 
 
 def _asked(name: str, value: str, plan: Plan) -> Operator | None:

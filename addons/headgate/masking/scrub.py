@@ -30,7 +30,10 @@ MOST = 128
 DIGITS = 5
 """Digits that a short piece of an outline may have: no card, account, phone or identity number has so few."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]{0,24}")
+_PLAIN = re.compile(r"[A-Za-z_-]{0,24}|[A-Za-z0-9_-]{0,15}")
+"""Digits among so many letters may be a key."""
+
+_METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 
 
 class Sent(NamedTuple):
@@ -76,6 +79,11 @@ def outline(sent: Sent) -> Sent:
     return _scrubbed(sent, segments + question + names, headers, b"")
 
 
+def shown_method(method: bytes) -> bytes:
+    """The method as recorders may show it: any of those that are registered; anything else may be a value."""
+    return method if _METHOD.fullmatch(method) else REDACTED.encode()
+
+
 def _outlined_header(name: bytes, value: bytes) -> bytes:
     if name == b"user-agent":
         return _outlined(value.decode("latin-1").partition("/")[0]).encode("latin-1")
@@ -102,4 +110,13 @@ def _masked_body(sent: Sent, plan: Plan, detect: Detect) -> bytes:
 
 
 def _short(headers: Fields) -> Fields:
-    return tuple((name, value if len(value) <= LONGEST else REDACTED.encode()) for name, value in headers)
+    """Without what nobody looks into: long values, and addresses where no header has one."""
+    return tuple((name, value if len(value) <= LONGEST else REDACTED.encode()) for name, value in map(_unread, headers))
+
+
+def _unread(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    name, value = field
+    if b"@" not in value or name.decode("latin-1").lower() not in UNREAD:
+        return field
+    kind, _, _ = value.partition(b";")  # of a Content-Type, which tells how to read the body
+    return name, REDACTED.encode() if b"@" in kind else kind

@@ -8,30 +8,11 @@ from mitmproxy import http
 
 from headgate.errors import HeadgateError
 from headgate.match import Facts, Subject
-from headgate.model import (
-    BundleRef,
-    Decision,
-    Effect,
-    Exchange,
-    Refusal,
-    Request,
-    approval_required,
-    denied,
-    guard_error,
-    invalid,
-    rate_limited,
-)
-from headgate.policy.buckets import LimitStore, MemoryLimits, Outcome, header_fields
-from headgate.policy.engine import (
-    NO_RULE_ALLOWS,
-    NOT_AS_DESCRIBED,
-    TUNNEL_MAY_OPEN,
-    PolicyRules,
-    conclude,
-    entry_refused,
-    settle,
-)
-from headgate.policy.limits import Due, due
+from headgate.model import BundleRef, Decision, Effect, Exchange, Refusal, Request, guard_error
+from headgate.policy.buckets import LimitStore, MemoryLimits, Outcome
+from headgate.policy.engine import NO_RULE_ALLOWS, TUNNEL_MAY_OPEN, PolicyRules, conclude, settle
+from headgate.policy.judgement import Judgement, counting, described, entered, limited, refusal_of
+from headgate.policy.limits import Due
 from headgate.policy.nearest import Later
 from headgate.policy.shaping import shaped_fields, shaped_query
 
@@ -42,10 +23,6 @@ Signals = Callable[[], frozenset[str] | None]
 """Those that are set; None when that is not known."""
 
 Take = Callable[[Sequence[Due], float], Outcome]
-
-RATE_LIMITED = "rate-limited"
-APPROVALS_UNAVAILABLE = "approvals-unavailable"
-"""A rule asks for a person's approval, and there is nobody to ask yet."""
 
 
 class Policy:
@@ -109,33 +86,23 @@ class Policy:
 
     def _validate(self, exchange: Exchange) -> None:
         """Refuse a request that does not fit the description of its target; where that is not enforced, only say so."""
-        request, target, decision = exchange.request, exchange.target, exchange.decision
-        targets = self._rules(exchange).targets
-        if not targets.described or target is None or request is None or decision is None:
+        if exchange.request is None or exchange.decision is None:
             return
-        found = targets.misfits(target, request)
-        if found:
-            exchange.decision = replace(decision, violations=tuple(violation.pointer for violation in found))
-        if found and targets.enforces_description(target):
-            listed = [{"pointer": violation.pointer, "detail": violation.what} for violation in found]
-            exchange.refusal = invalid(NOT_AS_DESCRIBED, (("errors", listed),))
+        targets = self._rules(exchange).targets
+        self._take(exchange, described(targets, exchange.target, exchange.request, exchange.decision))
 
     def _limit(self, exchange: Exchange, take: Take, facts: Facts | None = None) -> None:
         """Refuse a request of which there have been too many; one to an observed target is only said to be one."""
         policy, decision = self._rules(exchange).policy, exchange.decision
         if not policy.limits or decision is None:
             return
-        dues = due(policy.limits, policy.limit_index, facts or self._facts(exchange))
-        if exchange.request and exchange.request.body is None:  # what a body will say is not known yet
-            dues = [one for one in dues if not one[0].matcher.reads_body]
-        if not dues:
-            return
-        now = self._ticks()
-        outcome = take(dues, now)
-        exchange.decision = replace(decision, limits=outcome.uses)
-        if outcome.refusing and not decision.observed:
-            first = outcome.refusing[0].limit
-            exchange.refusal = rate_limited(RATE_LIMITED, first.message, first.id, header_fields(outcome, now))
+        if dues := counting(policy, facts or self._facts(exchange)):
+            now = self._ticks()
+            self._take(exchange, limited(decision, take(dues, now), now))
+
+    def _take(self, exchange: Exchange, said: Judgement) -> None:
+        exchange.decision = said.decision
+        exchange.refusal = exchange.refusal or said.refusal
 
     def again(self, exchange: Exchange, bundle: BundleRef) -> Refusal | None:
         """Why a request that has long been let pass may not go on by the rules in `bundle`; None when it may.
@@ -156,8 +123,7 @@ class Policy:
         targets = self._rules(exchange).targets
         exchange.target = target = targets.resolve(scheme or request.scheme, request.host, request.port)
         exchange.signals = self._signals()
-        if reason := entry_refused(targets, principal, target):
-            exchange.decision = Decision(Effect.DENY, reason, observed=target is not None and target.observe)
+        exchange.decision = exchange.decision or entered(targets, principal, target)
         return True
 
     def _facts(self, exchange: Exchange) -> Facts:
@@ -175,16 +141,6 @@ class Policy:
 
 def _announces_body(request: Request) -> bool:
     return bool(request.values("transfer-encoding") or request.values("content-length") not in ([], ["0"]))
-
-
-def refusal_of(decision: Decision) -> Refusal | None:
-    """What a caller is told of a decision that does not let its request pass."""
-    if decision.lets_pass:
-        return None
-    rule = decision.rules[0].id if decision.rules else None
-    if decision.effect is Effect.APPROVE:
-        return approval_required(APPROVALS_UNAVAILABLE, decision.message, rule)
-    return denied(decision.reason, decision.message, rule)
 
 
 def _shape(request: http.Request, decision: Decision, owned: frozenset[str]) -> None:

@@ -4,12 +4,13 @@ What comes of it is the same in whatever order rules and tests were written, and
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.match import Facts, Subject
 from headgate.model import Decision, Effect, Principal, RuleRef, Target
-from headgate.policy.engine import NOT_AS_DESCRIBED, Policy, PolicyRules, decide
+from headgate.policy.engine import NOT_AS_DESCRIBED, Policy, PolicyRules
+from headgate.policy.judgement import judge
 from headgate.policy.limits import due
 from headgate.policy.targets import Targets
 from headgate.policy.testcases import SAME, Case
@@ -105,16 +106,11 @@ def run_test(rules: PolicyRules, scene: Scene) -> Proof:
 
 def decided(rules: PolicyRules, scene: Scene) -> Decision:
     """What comes of a test's request, all of which is known; one that its target's description refuses is denied."""
-    (targets, policy), case, target = rules, scene.case, scene.target
-    request, caller = case.request, scene.principal
-    decision = decide(policy, targets, caller, target, request, now=case.at, signals=case.signals)
-    found = targets.misfits(target, request) if decision.lets_pass else ()
-    if not found or target is None:
+    case = scene.case
+    decision, refusal = judge(rules, Subject(scene.principal, case.request, scene.target, case.at, case.signals))
+    if refusal is None or refusal.reason != NOT_AS_DESCRIBED:
         return decision
-    violations = tuple(violation.pointer for violation in found)
-    if targets.enforces_description(target):
-        return Decision(Effect.DENY, NOT_AS_DESCRIBED, violations=violations)
-    return replace(decision, violations=violations)
+    return Decision(Effect.DENY, NOT_AS_DESCRIBED, violations=decision.violations)
 
 
 def is_counted(decision: Decision) -> bool:

@@ -6,7 +6,7 @@ set one header to different values, for the order of rules means nothing.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import unquote_plus
@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from headgate.match import Facts, Text, listed, plain_name
 from headgate.match.aliases import Name
 from headgate.match.contents import Contents
-from headgate.match.pointers import lookup, pointer
+from headgate.match.pointers import Pointer, lookup, pointer
 from headgate.model import Shaping
 
 MISSING = "header-value-missing"
@@ -52,6 +52,7 @@ _FRAMING = frozenset(
     )
 )
 _OURS = ("x-headgate-", "proxy-")
+_CLAIM = "principal.claims."
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 Params = Mapping[str, str]
@@ -93,11 +94,13 @@ FACTS: Mapping[str, Callable[[Facts], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """The compiled shaping of one rule; header names in lower case, in their normal form."""
+    """The compiled shaping of one rule; header names in lower case, in their normal form. `claims` are those that the
+    headers are made of."""
 
     set_headers: tuple[tuple[str, tuple[Value, ...]], ...] = ()
     remove_headers: frozenset[str] = frozenset()
     remove_query: frozenset[str] = frozenset()
+    claims: frozenset[Pointer] = frozenset()
 
 
 def shape(shapers: Sequence[tuple[Shaper, Params]], facts: Facts) -> Shaping | str:
@@ -150,6 +153,7 @@ def compile_shaper(
         tuple((name.lower(), tuple(_pieces(text))) for name, text in sorted(set_headers.items())),
         frozenset(name.lower() for name in remove_headers),
         frozenset(remove_query),
+        frozenset(path for text in set_headers.values() for path in _referred_claims(text)),
     )
 
 
@@ -157,6 +161,11 @@ def referred_params(text: str) -> frozenset[str]:
     """The path variables that a value refers to."""
     names = (found[1] for found in _PIECE.finditer(text) if found[1])
     return frozenset(name.removeprefix("path_params.") for name in names if name.startswith("path_params."))
+
+
+def _referred_claims(text: str) -> Iterator[Pointer]:
+    names = (found[1] for found in _PIECE.finditer(text) if found[1])
+    return (pointer(name.removeprefix(_CLAIM)) for name in names if name.startswith(_CLAIM))
 
 
 def _text(pieces: tuple[Value, ...], facts: Facts, params: Params) -> str | None:
@@ -190,8 +199,8 @@ def _fact(name: str) -> Value:
     if name.startswith("path_params."):
         key = name.removeprefix("path_params.")
         return lambda _facts, params: params.get(key)
-    if name.startswith("principal.claims."):
-        path = pointer(name.removeprefix("principal.claims."))
+    if name.startswith(_CLAIM):
+        path = pointer(name.removeprefix(_CLAIM))
         return lambda facts, _params: _scalar(lookup(facts.caller.claims, path)) if facts.caller else None
     if (fact := FACTS.get(name)) is None:
         accepted = ", ".join(f"`{known}`" for known in (*FACTS, "principal.claims./NAME", "path_params.NAME"))

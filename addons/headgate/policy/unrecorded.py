@@ -4,7 +4,7 @@ A condition on such a value is unknown, whatever a record shows in its place; wh
 which are otherwise the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from headgate.match import Facts, Matcher
@@ -37,6 +37,18 @@ def without(policy: Policy, unrecorded: Unrecorded) -> Policy:
     return replace(policy, rules=tuple(rules), limits=tuple(limits))
 
 
+def asked(matchers: Iterator[Matcher]) -> frozenset[tuple[str | int, ...]]:
+    """Every place that any of their conditions is about: what of it is not recorded is all that `without` goes by."""
+    return frozenset(place for matcher in matchers for place in _places(matcher))
+
+
+def _places(matcher: Matcher) -> Iterator[tuple[str | int, ...]]:
+    for condition in matcher.conditions:
+        yield from _places(condition.inner) if condition.inner is not None else (condition.location,)
+    if matcher.when is not None:
+        yield from map(_place, matcher.when.uses)
+
+
 def matcher_without(matcher: Matcher, unrecorded: Unrecorded) -> Matcher:
     """A `when` on what is not recorded becomes a condition like others, which nobody can ask."""
     conditions = tuple(_condition_without(condition, unrecorded) for condition in matcher.conditions)
@@ -47,7 +59,10 @@ def matcher_without(matcher: Matcher, unrecorded: Unrecorded) -> Matcher:
     if conditions == matcher.conditions:
         return matcher
     tests = tuple(condition.test for condition in conditions)
-    return replace(matcher, tests=tests, conditions=conditions, when=when, fixed={})  # an index could not tell
+    known = {condition.dimension for condition in conditions}  # by the others an index still tells rules apart
+    segments = not unrecorded(("path",))
+    fixed = {at: values for at, values in matcher.fixed.items() if at in known or (segments and isinstance(at, int))}
+    return replace(matcher, tests=tests, conditions=conditions, when=when, fixed=fixed)
 
 
 def _place(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ from types import MappingProxyType
 from typing import Any
 
 from mitmproxy import connection, hooks, http
-from mitmproxy.flow import Error
+from mitmproxy.flow import Error, Flow
 from mitmproxy.proxy import layer, server_hooks
 
 from headgate.match import WEBSOCKET, effective_method
-from headgate.model import BundleRef, Refusal, guard_error, malformed, ulid, withheld
+from headgate.model import BundleRef, Exchange, Refusal, guard_error, malformed, ulid, withheld
 from headgate.proxy import layers
 from headgate.proxy.answers import answer, marker, stand_in, verdict_line
 from headgate.proxy.dispatch import OF_A_SOCKET
@@ -75,6 +75,7 @@ class Guard:
             "websocket_message": self.sockets.heard,
             "websocket_end": self.sockets.ended,
             **dict.fromkeys(layers.OTHER_HOOKS, layers.refuse_flow),
+            **dict.fromkeys(layers.OTHER_STARTS, self._refuse_other),
         }
         self._after: Mapping[str, Callable[[Any], None]] = {
             "requestheaders": self._seal_request,
@@ -412,6 +413,15 @@ class Guard:
         await self._finish(self._error(flow), flow)
         self._forget(flow)
 
+    def _refuse_other(self, other: Flow) -> bool:
+        """A flow of another type begins, which `layers` should have kept from being spoken: it goes on the record."""
+        layers.refuse_flow(other)
+        now = self._clock()
+        exchange = Exchange(ulid(int(now * 1000), secrets.randbits(80)), now, refusal=malformed("not-http"))
+        exchange.bundle, exchange.source = self._bundle(), other.client_conn.peername[0]
+        self.stages.other(other, exchange)
+        return False
+
     # -- what is known of a flow --------------------------------------------------------------------------------------
 
     def _begin(self, flow: http.HTTPFlow) -> None:
@@ -423,6 +433,8 @@ class Guard:
         """What is known of `flow`; with `anew`, or when nothing is, it starts from nothing."""
         held = self._held.get(flow.id)
         if anew or held is None or held.flow is not flow:
+            if held is not None:
+                self._let_go(held, "replaced")
             now = self._clock()
             held = Held(ulid(int(now * 1000), secrets.randbits(80)), now, flow=flow, client=flow.client_conn)
             held.bundle = self._bundle()
@@ -439,7 +451,22 @@ class Guard:
     def _forget(self, flow: http.HTTPFlow) -> None:
         held = self._held.get(flow.id)
         if held is not None and held.flow is flow:
+            self._let_go(held)
             del self._held[flow.id]
+
+    def finish_all(self, error: str) -> None:
+        """The proxy ends, and nobody will hear of what is still under way."""
+        for held in list(self._held.values()):
+            self._let_go(held, error)
+
+    def _let_go(self, held: Held, error: str | None = None) -> None:
+        """What became of it is final: the one place through which each exchange goes at its end."""
+        if error and held.flow.response is None and not held.refusal:
+            held.error = held.error or error
+        try:
+            self.stages.ended(held.flow, held.passed_on)
+        except Exception as failure:  # noqa: BLE001 - it has ended, and must not stay in memory
+            log.error("the end of decision %s is not in the audit log: %s", held.decision_id, describe(failure))
 
     def _refuse_changed(self, held: Held) -> None:
         if not held.refusal and request_state(held.flow, read=held.read) != held.seen:

@@ -51,11 +51,23 @@ class Held(Exchange):
             and decision is not None
             and decision.lets_pass
             and self.passed
+            and self.audited
         )
 
     @property
     def method(self) -> str:
         return self.request.method if self.request else self.flow.request.data.method.decode("ascii", "replace")
+
+    @property
+    def passed_on(self) -> int:
+        """Bytes that its caller has been given, of a body or of messages."""
+        if self.socket:
+            return self.socket.received.size
+        if self.flowing:
+            return self.flowing.size
+        shown = self.flow.response.raw_content if self.flow.response else None
+        body = self.for_caller[1] if self.for_caller and not self.refusal else shown
+        return len(body) if body else 0
 
     def took(self, stage: str, nanoseconds: int) -> None:
         self.stage_us[stage] = self.stage_us.get(stage, 0) + nanoseconds // 1000

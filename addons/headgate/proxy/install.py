@@ -19,6 +19,7 @@ from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.web.master import WebMaster
 
+from headgate.capture.retention import parse_retention
 from headgate.errors import HeadgateError
 from headgate.proxy import internals
 from headgate.proxy.closing import close_for_good
@@ -57,8 +58,11 @@ class Headgate:
             "headgate_capture",
             str,
             "masked",
-            "What is recorded of each flow: all of it masked, metadata only, or nothing.",
-            choices=("masked", "metadata", "off"),
+            "What is recorded of each flow: all of it masked (`sealed`: and the original), metadata only, or nothing.",
+            choices=("masked", "sealed", "metadata", "off"),
+        )
+        loader.add_option(
+            "headgate_sealing_key", str, "", "File with the public key that originals are sealed to (`flows keys`)."
         )
         loader.add_option(
             "headgate_on_capture_error",
@@ -66,6 +70,25 @@ class Headgate:
             "refuse",
             "What becomes of requests while nothing can be recorded.",
             choices=("refuse", "continue"),
+        )
+        loader.add_option(
+            "headgate_retention",
+            str,
+            "",
+            "How long flows are kept: `30d,50GB`, or one of the two; empty: always.",
+        )
+        loader.add_option(
+            "headgate_audit_strict", bool, False, "A decision is on disk, in the audit log, before its request goes on."
+        )
+        loader.add_option(
+            "headgate_events",
+            str,
+            "",
+            "Who is told of audit entries and checkpoints as they are written: `stdout`, `syslog`, `syslog:HOST:PORT` "
+            "(UDP), `https://...` (a webhook); separated by commas.",
+        )
+        loader.add_option(
+            "headgate_events_key", str, "", "Secret that signs what a webhook gets: `env:NAME` or `file:PATH`."
         )
         loader.add_option("headgate_follow", bool, True, "Take up changes in the rules folder while running.")
         loader.add_option(
@@ -101,6 +124,11 @@ class Headgate:
             on_capture_error=options.headgate_on_capture_error,
             follow=options.headgate_follow,
             admin=options.headgate_admin,
+            retention=parse_retention(options.headgate_retention),
+            audit_strict=options.headgate_audit_strict,
+            events=options.headgate_events,
+            events_key=options.headgate_events_key,
+            sealing_key=Path(options.headgate_sealing_key).expanduser() if options.headgate_sealing_key else None,
         )
         self._runtime = Runtime(settings, self.guard, self._proxyserver(), options, frozen)
         self._frozen = frozen

@@ -1,7 +1,7 @@
 """What the guard knows of one WebSocket: what masks its messages, how much has passed, and what of it may be shown.
 
 mitmproxy keeps every message for as long as a connection lives. Here only the last ones stay, as recorders may see
-them: masked, and without credentials.
+them: masked, and without credentials. Every one of them has been handed to the record by then, as it is shown.
 """
 
 import itertools
@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from mitmproxy.websocket import WebSocketData, WebSocketMessage, WebSocketMessageState
 from wsproto.frame_protocol import Opcode
 
+from headgate.capture.spoken import BINARY, TEXT, Spoken
 from headgate.masking.due import Due
+from headgate.masking.messages import Unshown
 from headgate.masking.plan import Plan
+from headgate.model import Exchange
 from headgate.proxy.speech import Speech
 
 MOST_SHOWN = 100
@@ -65,6 +68,7 @@ class Socket:
     pings: Pings = field(default_factory=Pings, repr=False)
     messages: list[WebSocketMessageState] = field(default_factory=list, repr=False)  # what `data` has to show
     shown: int = 0  # bytes of them
+    numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)  # of messages, for the record
     speeches: dict[bool, Speech] = field(default_factory=dict, repr=False)  # by whether the client speaks
     started: bool = False
     over: bool = False
@@ -98,6 +102,22 @@ class Socket:
         """Show the messages as they are, whatever has been made of them."""
         if [message.get_state() for message in self.data.messages] != self.messages:
             self.data.messages[:] = [WebSocketMessage(*state) for state in self.messages]
+
+
+def spoken(
+    exchange: Exchange, flow_id: str, socket: Socket, content: bytes, *, from_client: bool, is_text: bool, now: float
+) -> Spoken:
+    """A message as it is recorded: as it is shown, or where it is not, its size."""
+    return Spoken(
+        exchange.decision_id,
+        flow_id,
+        next(socket.numbers),
+        now,
+        from_client,
+        TEXT if is_text else BINARY,
+        None if isinstance(content, Unshown) else content,
+        content.length if isinstance(content, Unshown) else len(content),
+    )
 
 
 def _reading(plan: Plan | None) -> Plan | None:

@@ -23,6 +23,9 @@ OTHER_HOOKS = (
 )
 """Hooks of flow types that have no stage of their own yet."""
 
+OTHER_STARTS = ("tcp_start", "udp_start", "dns_request")
+"""Those of them with which a flow begins."""
+
 SPOKEN = (HttpLayer, ClientTLSLayer, ServerTLSLayer, layer.NextLayer)
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +18,14 @@ from headgate.admin.server import AdminListener
 from headgate.bundle.activation import Demands
 from headgate.bundle.active import ActiveBundle
 from headgate.bundle.admission import Admission
+from headgate.bundle.claims import claims_read
 from headgate.bundle.load import Bundle, label
 from headgate.bundle.signing import required_key
 from headgate.bundle.store import BundleStore
 from headgate.capture.addon import Capture
+from headgate.capture.record import Mode
+from headgate.capture.retention import Retention
+from headgate.capture.upkeep.keeper import Keeper
 from headgate.capture.writer import Writer
 from headgate.errors import HeadgateError
 from headgate.identity.addon import Identity, Sources
@@ -31,15 +36,20 @@ from headgate.model import STRICT, Exchange, PathRules
 from headgate.policy.addon import Policy
 from headgate.policy.engine import PolicyRules
 from headgate.policy.proofs import prove
+from headgate.proxy.auditlog import AuditLog, AuditSettings
 from headgate.proxy.faults import describe
 from headgate.proxy.frozen import ASKS, Frozen
 from headgate.proxy.guard import Guard
 from headgate.proxy.listeners import loopback_only, ports
+from headgate.proxy.originals import sealer
 from headgate.proxy.rejudge import Rejudge, judged_again
 from headgate.proxy.stages import compose
 from headgate.proxy.trust import Trust
+from headgate.replay.decoding import decoded
 
 log = logging.getLogger(__name__)
+
+FOREVER = Retention()
 
 DRAIN = 5.0
 """Seconds the record may take to be written out when the proxy ends."""
@@ -47,7 +57,8 @@ DRAIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The `headgate_*` options, as they were at start; `rules_key` names the file of the key that signs rules."""
+    """The `headgate_*` options, as they were at start; `rules_key` names the file of the key that signs rules, and
+    `sealing_key` that of the key that originals are sealed to."""
 
     rules: Path
     rules_key: Path | None
@@ -56,6 +67,11 @@ class Settings:
     on_capture_error: str
     follow: bool
     admin: str
+    sealing_key: Path | None = None
+    retention: Retention = FOREVER
+    audit_strict: bool = False
+    events: str = ""
+    events_key: str = ""
 
 
 class Runtime:
@@ -68,14 +84,26 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False  # whether one of them has ended by failing
         self._trust = Trust(settings.state)
-        self._active = ActiveBundle(settings.rules, self._admission())
-        self._active.load_now(before=self._trust.open)
+        self._audit = AuditLog(
+            AuditSettings(
+                settings.state,
+                settings.audit_strict,
+                settings.on_capture_error,
+                settings.events,
+                settings.events_key,
+            )
+        )
+        self._active = ActiveBundle(settings.rules, self._admission(), record=self._audit)
+        self._active.load_now(before=self._open)
         self._admin = AdminListener(settings.admin, self._status()) if settings.admin else None
-        self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom)
+        seals = sealer(settings.capture, settings.sealing_key)
+        self._writer = Writer(settings.state, clock=time.time, randomness=os.urandom, sealer=seals)
+        self._keeper = self._retention()
         self._workers, self._inline = Workers(cache_key=os.urandom(32)), Inline(cache_key=os.urandom(32))
         self._serving = False
         self._take_up(self._bundle())
         stages, self._sockets, self._streams = self._stages(guard), guard.sockets, guard.streams
+        self._finish_all = guard.finish_all
         guard.begin(stages, lambda: self._active.current, self._proxyserver.connections.get)
         self.rejudge = Rejudge(
             guard.exchanges,
@@ -88,8 +116,15 @@ class Runtime:
             self._keep(name, work)
         following = self._active.follow(changed=self._take_up, folder=settings.follow)
         self._keep("the follower of the rules", following)
+        about = {"capture": settings.capture, "follow": settings.follow, "rules_signed": settings.rules_key is not None}
+        self._audit.started(self._bundle(), about, (options.mode, options.listen_host, options.listen_port))
         if self._admin:
             self._admin.start()
+
+    def _open(self) -> None:
+        """The state folder, with what has to be there before rules come into force."""
+        self._trust.open()
+        self._audit.open()
 
     def running(self) -> None:
         """Start the maskers, now that the listeners are up: cut off in their start, they would keep asyncio waiting."""
@@ -107,6 +142,7 @@ class Runtime:
         """End what runs beside; what has been recorded is written out."""
         self._sockets.finish_all("proxy-stopped")
         await self._streams.finish_all("proxy-stopped")
+        self._finish_all("proxy-stopped")
         if self._admin:
             await self._admin.stop()
         for task in self._tasks:
@@ -114,7 +150,20 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._inline.stop()
         await self._workers.stop()
+        if self._keeper:
+            await asyncio.to_thread(self._keeper.close, DRAIN)
         await asyncio.to_thread(self._writer.close, DRAIN)
+        await self._audit.stop()
+
+    def _retention(self) -> Keeper | None:
+        """What deletes flows when their time is over, and has that put into the audit log."""
+        retention, state = self._settings.retention, self._settings.state
+        if not retention:
+            return None
+        pruned = self._audit.pruned(asyncio.get_running_loop())
+        keeper = Keeper(state, lambda: retention, decode=decoded, clock=time.time, told=pruned)
+        keeper.start()
+        return keeper
 
     def _admission(self) -> Admission:
         """What rules have to meet here before they come into force."""
@@ -125,6 +174,7 @@ class Runtime:
 
     def _stages(self, guard: Guard) -> Any:
         exchanges = guard.exchanges
+        masking = self._masking(exchanges)
         return compose(
             Identity(exchanges, self._sources(guard), self._trust.keys, self._trust.replays, time.time),
             Policy(
@@ -133,13 +183,16 @@ class Runtime:
                 time.time,
                 signals=lambda: self._trust.signals.at(time.time()),
             ),
-            self._masking(exchanges),
+            masking,
             Capture(
                 exchanges,
                 self._writer,
                 mode=lambda: self._settings.capture,
                 on_error=lambda: self._settings.on_capture_error,
+                claims=_claims,
             ),
+            self._audit.stage(exchanges, masking.address),
+            originals=self._settings.capture == Mode.SEALED,
         )
 
     def _masking(self, exchanges: Mapping[str, Exchange]) -> Masking:
@@ -218,6 +271,16 @@ class Runtime:
 def _rules_of(exchange: Exchange) -> Bundle:
     """The rules that were in force when the request came; the guard refuses a request without any."""
     return cast(Bundle, exchange.bundle)
+
+
+@lru_cache(maxsize=64)
+def _claims_of(bundle: Bundle) -> tuple[str, ...]:
+    return claims_read(bundle)
+
+
+def _claims(exchange: Exchange) -> tuple[str, ...]:
+    """The claims to be kept of a caller: those that the rules in force could read."""
+    return _claims_of(exchange.bundle) if isinstance(exchange.bundle, Bundle) else ()
 
 
 def _policy_of(bundle: Bundle) -> PolicyRules:

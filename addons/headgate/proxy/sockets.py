@@ -21,7 +21,7 @@ from headgate.proxy import layers
 from headgate.proxy.answers import marker, verdict_line
 from headgate.proxy.faults import describe
 from headgate.proxy.held import Held
-from headgate.proxy.kept import Socket
+from headgate.proxy.kept import Socket, spoken
 from headgate.proxy.passing import TOO_LONG, Ending, Passing, Pausing, Sort, close_code
 from headgate.proxy.speech import Said, Speech
 from headgate.proxy.stages import NO_SOCKETS, SocketStages
@@ -102,9 +102,9 @@ class Sockets:
         speech = socket.speeches.get(passing.from_client)
         try:
             if speech and passing.sort is Sort.CLOSE:
-                _release(socket, passing, speech.rest())
+                self._release(held, socket, passing, speech.rest())
             elif speech and passing.sort is Sort.PAUSE and speech.pauses:
-                _release(socket, passing, speech.rest(paused=True))
+                self._release(held, socket, passing, speech.rest(paused=True))
         except CannotMask as cannot:
             held.refusal = withheld(cannot.reason)
         else:
@@ -119,7 +119,7 @@ class Sockets:
         else:
             passing.out = passing.content
             shown = showable(passing.content, readable=recorded is None)
-            _keep(socket, passing, Said([passing.content], [shown]), is_text=passing.sort is Sort.TEXT)
+            self._keep(held, socket, passing, Said([passing.content], [shown]), is_text=passing.sort is Sort.TEXT)
         return False
 
     async def _mask(self, held: Held, socket: Socket, passing: Passing) -> bool:
@@ -138,7 +138,7 @@ class Sockets:
         else:
             *before, passing.out = said.out
             passing.before += before
-            _keep(socket, passing, said, is_text=is_text)
+            self._keep(held, socket, passing, said, is_text=is_text)
             self._pause_later(held, speech, from_client=passing.from_client)
         return False
 
@@ -150,7 +150,7 @@ class Sockets:
         if speech is None or speech.due != due:
             if speech:
                 speech.wait(None)
-                _release(socket, passing, speech.rest())
+                self._release(held, socket, passing, speech.rest())
             speech = socket.speeches[from_client] = Speech(self.stages, held, *due, from_client=from_client)
         return speech
 
@@ -179,6 +179,22 @@ class Sockets:
             flow.websocket, flow.response, flow.intercepted = held.socket.data, held.answer, False
             held.socket.restore()
             held.ended = held.socket.over
+
+    def _keep(self, held: Held, socket: Socket, passing: Passing, said: Said, *, is_text: bool) -> None:
+        """Count what goes on, record it (without that, it may not go on), and show what may be shown of it."""
+        from_client = passing.from_client
+        for message in said.out:
+            socket.count(len(message), from_client=from_client)
+        for message in said.shown:
+            now = time.time()
+            kept = spoken(held, held.flow.id, socket, message, from_client=from_client, is_text=is_text, now=now)
+            self.stages.said(held, kept)
+            socket.show(message, from_client=from_client, is_text=is_text, now=now)
+
+    def _release(self, held: Held, socket: Socket, passing: Passing, rest: Said) -> None:
+        """Let go on what was held back."""
+        passing.before += rest.out
+        self._keep(held, socket, passing, rest, is_text=True)
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
@@ -240,20 +256,6 @@ class Sockets:
     def silence(self, held: Held) -> AbstractContextManager[None]:
         """Nothing is read from the peers meanwhile."""
         return silence(self.connections(held.client.id))
-
-
-def _keep(socket: Socket, passing: Passing, said: Said, *, is_text: bool) -> None:
-    """Count what goes on, and show what may be shown of it."""
-    for message in said.out:
-        socket.count(len(message), from_client=passing.from_client)
-    for message in said.shown:
-        socket.show(message, from_client=passing.from_client, is_text=is_text, now=time.time())
-
-
-def _release(socket: Socket, passing: Passing, rest: Said) -> None:
-    """Let go on what was held back."""
-    passing.before += rest.out
-    _keep(socket, passing, rest, is_text=True)
 
 
 def _control(socket: Socket, passing: Passing) -> bytes:

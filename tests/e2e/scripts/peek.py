@@ -19,5 +19,7 @@ async def _tell(port: int) -> None:
     headgate = ctx.master.addons.get("headgate")
     while headgate.guard._held or headgate.guard.wire:  # noqa: ASYNC110 - the guard has no event to wait for
         await asyncio.sleep(0.05)
-    written = await asyncio.to_thread(headgate._runtime._writer.flush, FLUSH_SECONDS)
+    runtime = headgate._runtime
+    written = await asyncio.to_thread(runtime._writer.flush, FLUSH_SECONDS)
+    written = await asyncio.to_thread(runtime._audit.writer.flush, FLUSH_SECONDS) and written
     logging.info(f"peek: {port} has gone, nothing held, written: {written}.")

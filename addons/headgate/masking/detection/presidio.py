@@ -25,6 +25,31 @@ LOGGERS = ("presidio-analyzer", "presidio_analyzer", "decision_process", "tldext
 
 EMAIL = "EMAIL_ADDRESS"
 
+ENDINGS = frozenset(
+    [
+        "bak",
+        "csv",
+        "db",
+        "doc",
+        "docx",
+        "eml",
+        "gz",
+        "html",
+        "jpg",
+        "json",
+        "log",
+        "pdf",
+        "png",
+        "tar",
+        "txt",
+        "xls",
+        "xlsx",
+        "xml",
+        "yaml",
+    ]
+)
+"""Ends of file names; what stands before one may be an address that a file is named after."""
+
 DOMAINS = 4096
 """Mail domains for which it is remembered whether they are one."""
 
@@ -93,6 +118,12 @@ def _by_domain(recognizer: "EntityRecognizer", internal: tuple[str, ...]) -> "En
 
 def _ends_in_a_domain(address: str, internal: tuple[str, ...]) -> bool:
     domain = address.rpartition("@")[2]
+    if domain.rpartition(".")[2].lower() in ENDINGS and _is_one(domain.rpartition(".")[0], internal):
+        return True
+    return _is_one(domain, internal)
+
+
+def _is_one(domain: str, internal: tuple[str, ...]) -> bool:
     lower = domain.lower()
     return any(lower == known or lower.endswith(f".{known}") for known in internal) or _is_domain(domain)
 

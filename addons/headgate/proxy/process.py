@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +24,13 @@ QUOTED_LINES = 8
 class Process:
     """Runs until `stop`, in a process group of its own: what it started ends with it, and Ctrl-C does not reach it."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._news = threading.Condition()
@@ -32,7 +38,7 @@ class Process:
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             list(command),
             cwd=folder,
-            env=_environment(),
+            env=_environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -103,7 +109,9 @@ class Process:
         return "; its last lines:\n" + "\n".join(f"  {line}" for line in last) if last else ", and printed nothing"
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without proxies: whatever is started here talks to the loopback interface only."""
+def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
+    """Ours, without proxies: whatever is started here talks to the loopback interface only. What a test run makes of
+    warnings is not for it either."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    return {**kept, "PYTHONUNBUFFERED": "1"}
+    kept.pop("PYTHONWARNINGS", None)
+    return {**kept, "PYTHONUNBUFFERED": "1", **(added or {})}

@@ -1,0 +1,1 @@
+"""The same flows again: decided and masked anew under changed rules, and sent anew through the chain."""

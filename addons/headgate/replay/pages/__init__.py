@@ -1,0 +1,1 @@
+"""A capture in pages that several processes can share out."""

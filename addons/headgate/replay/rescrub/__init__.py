@@ -1,0 +1,5 @@
+"""What older rules let into a capture, masked again under others."""
+
+from headgate.replay.rescrub.run import Outcome, Rescrub
+
+__all__ = ["Outcome", "Rescrub"]
