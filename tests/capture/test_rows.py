@@ -161,7 +161,7 @@ def test_what_is_not_enforced_is_kept_beside_the_answer(record):
     assert (decision.mode, decision.shadow_effect, decision.errors) == ("observe", "deny", '["broken"]')
     assert decision.shadow == '[{"id":"deny-all","effect":"deny","file":"rules/policy.yaml","line":30}]'
     assert decision.limits == '[{"id":"per-caller","remaining":7,"exhausted":false,"enforced":false}]'
-    assert decision.violations == '["/body/amount\\\\x00"]'
+    assert decision.violations == '["/body/[redacted]"]'
     assert (decision.nearest, decision.trace_id, decision.trace_link) == ('{"rule":{}}', "ab" * 16, "cd" * 16)
 
 

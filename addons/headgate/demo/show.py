@@ -80,8 +80,9 @@ def conclusion(played: Played) -> Text:
         arrived = sum(outcome.scene.arrives for outcome in played.outcomes)
         text = (
             f"All {len(played.outcomes)} verdicts as expected. The sample API received exactly the {arrived} requests "
-            "it should have; no personal value reached a caller, the record or the log. The audit log holds a decision "
-            "and an outcome for each, and verifies; decided and masked again from the record, each comes to the same end."
+            "it should have; no personal value reached a caller, the record or the log. The audit log holds a "
+            "decision and an outcome for each, and verifies; decided and masked again from the record, each comes "
+            "to the same end."
         )
         return Text(text, style="green")
     count = sum(1 for outcome in played.outcomes if list(outcome.surprises()))

@@ -176,7 +176,13 @@ class FlowItem(_Item):
         return failure(self, bundle, entry, found, expected, came)
 
     def _new(self, came: dict[str, Any], place: str | None) -> str | None:
-        self.compared("new", words=f"new: {came['effect']} ({came['reason']})", came=came, place=place)
+        taken = None if self.config.option.allow_loosening else self._loosened_from(came)
+        words = f"new: {came['effect']} ({came['reason']})"
+        self.compared("new", words=words, came=came, place=place, loosened_from=taken)
+        if taken:
+            return (
+                f"not written: it takes the place of `{taken}`, and lets more pass or masks less: `--allow-loosening`"
+            )
         if self.updating or self.config.option.flows_update_new_only:
             return None
         from headgate.replay.expectations import text_of
@@ -186,6 +192,21 @@ class FlowItem(_Item):
             f"nothing is expected of this flow: `pytest {self.parent.shown} --flows-update-new-only` writes to "
             f"{where}, for review, what the rules say now:\n\n{text_of({self.name: came})}"
         )
+
+    def _loosened_from(self, came: dict[str, Any]) -> str | None:
+        """The stale expectation of which this is the looser one: the same asked by the same caller, recorded anew."""
+        from headgate.replay.compared import LOOSER, directions
+
+        file = self.parent
+        if not (self.updating or self.config.option.flows_update_new_only):
+            return None
+        asked = self.name.rpartition("#")[0]
+        for name, said in file.expected.flows.items():
+            if name in file.database.ids or name.rpartition("#")[0] != asked or said.get("who") != came.get("who"):
+                continue
+            if not LOOSER.isdisjoint(directions(said, came)):
+                return name
+        return None
 
     def _may_change(self, found: list[Any]) -> bool:
         from headgate.replay.compared import LOOSER

@@ -200,10 +200,7 @@ class Judge:
             rules = rewriting_of(case.origin).for_record(_lacks(case.known))
             before_owed, unsure = self._due(case.origin, case, rules)
             before, origin = before_owed.caller, not unsure
-        whole = plan.json if plan else ""  # what an open mask adds hangs on what the others hide already
-        doubts = frozenset(
-            Doubt(f"whether the mask `{name}` is due is not known", f"{text} {whole}") for name, text in open_masks
-        )
+        doubts = frozenset(Doubt(f"whether the mask `{name}` is due is not known", text) for name, text in open_masks)
         entry = case.entry
         if entry.summary.refusal == "withheld":
             return _of_withheld(entry, plan, before, doubts, origin=origin)._replace(beyond=_beyond(owed))
@@ -225,12 +222,18 @@ class Judge:
             return owed, []
         facts, texts = Facts(subject._replace(target=target)), texts_of(bundle).masks
         asked = [mask for mask in rules.masking.masks if mask.id in rules.open_masks]
-        return owed, [
-            (mask.id, texts[mask.id])
+        found = [
+            mask
             for mask in asked
             if (holds := mask.matcher.test(facts)) is not False
             and (holds is None or (mask.exempt is not None and mask.exempt.test(facts) is None))
         ]
+        sure = replace(rules.masking, masks=tuple(mask for mask in rules.masking.masks if mask not in found))
+        others = (
+            due(sure, who, subject.request, target, now=now, signals=signals, key=ANY_KEY).caller if found else None
+        )
+        told = others.json if others else ""  # what an open mask adds hangs on what the others hide already
+        return owed, [(mask.id, f"{texts[mask.id]} {told}") for mask in found]
 
     def paths_of(self, rule: str) -> tuple[str, ...]:
         """The paths that a rule writes."""

@@ -101,7 +101,7 @@ class Masking:
             field = (place[0], FIELD)
             if field in visible and (kept.operator is None or place == field):
                 operator, seen = visible.pop(field)
-                kept, count = _seen_again(kept, plan, place, count, operator, seen), max(count, seen)
+                kept, count = _seen_again(kept, plan, place, operator, seen), max(count, seen)
             if kept.doubt:
                 doubts.add(Doubt(kept.doubt, kept.key))
             if kept.operator is not None:
@@ -163,10 +163,11 @@ class Masking:
         return self._detectors(plan) if plan.detect else detect_nothing
 
 
-def _seen_again(kept: Kept, plan: Plan, place: Place, count: int, operator: Operator, seen: int) -> Kept:
-    """A place that is masked as a field in what the record shows, `seen` times of `count`: of the others it is only
-    known if every path that leads there leads to all of them."""
-    if seen >= count or not leads_to_some(plan, place[0]):
+def _seen_again(kept: Kept, plan: Plan, place: Place, operator: Operator, seen: int) -> Kept:
+    """A place that is masked as a field in what the record shows, so many times: that these are the values that were
+    masked before is only known if every path that leads there leads to all of them."""
+    certain = kept.operator is not None and not kept.doubt
+    if certain or not leads_to_some(plan, place[0]):
         return kept._replace(operator=operator, doubt=None)
     key = f"some of {place[0]} {plan.paths} {seen}"
     return Kept(operator, "not all of the values there may be asked for", key)

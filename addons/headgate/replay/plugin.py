@@ -14,6 +14,8 @@ import pytest
 from headgate.replay.fixtures import flow_db, headgate_proxy, mint_token, replay_upstream
 from headgate.replay.places import EXPECTED, RECORDING, recording_of
 
+FLOWS = "flows"
+
 __all__ = ["flow_db", "headgate_proxy", "mint_token", "replay_upstream"]
 
 
@@ -44,11 +46,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="Write what was compared, and how it differs, to FILE: Markdown if it ends in .md, else JSON.",
     )
-    parser.addini("flows_dir", "The folder of recorded flows and their expectations (default: flows).", default="flows")
+    parser.addini("flows_dir", "The folder of recorded flows and their expectations (default: flows).", default=FLOWS)
     parser.addini("flows_rules", "The folder of the rules that flows are judged by (default: rules).", default="rules")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    named = config.getini("flows_dir")
+    if named != FLOWS and not _folder(config).is_dir():
+        raise pytest.UsageError(f"flows_dir: there is no folder `{named}`, so that no flow would run")
     asked = config.option.flows_update or config.option.flows_update_new_only or config.option.flows_report
     if asked and not hasattr(config, "workerinput"):  # a worker of xdist writes nothing
         from headgate.replay.updates import Updates

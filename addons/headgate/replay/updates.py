@@ -46,6 +46,8 @@ class Updates:
 
     def _finish(self) -> None:
         options = self._config.option
+        if not self._seen:
+            self._say("no flow ran: is the folder of flows among what pytest was given, or in `testpaths`?")
         if options.flows_report:
             path = self._config.invocation_params.dir / options.flows_report
             path.write_text(_report(self._seen, markdown=path.suffix == ".md"), encoding="utf-8")
@@ -58,6 +60,8 @@ class Updates:
         meant = {name: one for name, one in flows.items() if one["passed"] and one["state"] != "same"}
         if len(flows) < next(iter(flows.values()))["of"]:
             meant = {name: one for name, one in meant.items() if one["state"] != "stale"}
+        loosened = {one["loosened_from"] for one in flows.values() if one.get("loosened_from")}
+        meant = {name: one for name, one in meant.items() if name not in loosened}  # to be compared with next time, too
         if not meant:
             return
         for one in meant.values():
