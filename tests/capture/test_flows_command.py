@@ -295,7 +295,7 @@ def test_each_command_is_explained_with_examples():
 # -- connections, messages and originals ------------------------------------------------------------------------------
 
 CONNECTION = Connection(
-    Peer("192.0.2.7", 50123, "TLSv1.3", "TLS_AES_256_GCM_SHA384", b"h2", "api.internal"),
+    Peer("192.0.2.7", 50123, "TLSv1.3", "TLS_AES_256_GCM_SHA384", b"h2", "customers.internal"),
     Peer("10.0.0.8", 443),
     (NOW, NOW, None, None, NOW, NOW + 0.25, NOW + 0.75, NOW + 1),
 )
@@ -304,7 +304,7 @@ CONNECTION = Connection(
 def test_show_says_which_connections_and_signals_there_were(put, run):
     put(connection=CONNECTION, signals=frozenset({"freeze"}))
     lines = run("show", "00000000").output
-    assert "client    192.0.2.7:50123, TLSv1.3, TLS_AES_256_GCM_SHA384, h2, sni api.internal" in lines
+    assert "client    192.0.2.7:50123, TLSv1.3, TLS_AES_256_GCM_SHA384, h2, sni customers.internal" in lines
     assert "upstream  10.0.0.8:443" in lines
     assert "waited    500.0 ms for the response" in lines
     assert "signals   freeze" in lines

@@ -50,15 +50,18 @@ class Connection(NamedTuple):
     close: Close | None = None
 
 
-def connection_json(connection: Connection) -> str:
-    """`{"client": {...} or null, "upstream": {...} or null, "times": {...}}`, and of a WebSocket its `close`."""
+def connection_json(connection: Connection, host: str) -> str:
+    """`{"client": {...} or null, "upstream": {...} or null, "times": {...}}`, and of a WebSocket its `close`.
+
+    A name that the client asked for in TLS is told only where it is the `host` of the request: another may be anything.
+    """
+    client = connection.client
+    if client is not None and client.sni is not None and client.sni.lower() != host.lower():
+        client = client._replace(sni=None)
     made, used = _times_json(connection.times[:MADE]), _moments(TIMES[MADE:], connection.times[MADE:])
     times = f"{made},{used}" if made and used else made or used
     close = f',"close":{json.dumps(connection.close._asdict())}' if connection.close else ""
-    return (
-        f'{{"client":{_peer_json(connection.client)},"upstream":{_peer_json(connection.upstream)},'
-        f'"times":{{{times}}}{close}}}'
-    )
+    return f'{{"client":{_peer_json(client)},"upstream":{_peer_json(connection.upstream)},"times":{{{times}}}{close}}}'
 
 
 @lru_cache(maxsize=4096)

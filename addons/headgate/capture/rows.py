@@ -125,7 +125,7 @@ def _flow_row(
         int(full and got is not None and got.size > len(got.body)),
         record.error,
         record.kind,
-        connection_json(record.connection) if record.connection else None,
+        connection_json(record.connection, line.host) if record.connection else None,
     )
 
 

@@ -4,6 +4,7 @@ import click
 
 from headgate import __version__
 from headgate.cli.lazygroup import LazyGroup
+from headgate.cli.screen import visible
 from headgate.errors import HeadgateError
 
 COMMANDS = {
@@ -30,7 +31,7 @@ class Headgate(LazyGroup):
         try:
             return super().invoke(ctx)
         except HeadgateError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error), keep="\n")) from error
 
 
 @click.group(cls=Headgate, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
