@@ -378,11 +378,13 @@ def test_a_state_that_cannot_be_read_stops_nothing(rules: Path, state: Path, cap
 
     async def scenario(changes: list[Bundle]) -> None:
         whole = (state / "state.db").read_bytes()
-        (state / "state.db").write_bytes(b"garbage" * 1000)
+        (state / "other").write_bytes(b"garbage" * 1000)
+        (state / "other").replace(state / "state.db")  # at once: half a file would be another fault
         await until(lambda: found.problem)
         await looks(4)
         assert (ids(found.current), changes) == (["one"], [])
-        (state / "state.db").write_bytes(whole)
+        (state / "other").write_bytes(whole)
+        (state / "other").replace(state / "state.db")
         await until(lambda: found.problem is None)
 
     ask(state, "pragma journal_mode = delete")

@@ -119,6 +119,7 @@ def test_a_flow_bears_a_title_that_datasette_takes_for_its_label(start, record, 
     writer.put(record())
     writer.flush(PATIENCE)
     assert ask("select title from flows") == [("GET customers.internal/v1/customers/1",)]
+    assert ask("select title from principals") == [("ana (human)",)]
     with closing(sqlite3.connect(writer.path)) as connection:
         rows = list(sqlite_utils.Database(connection, execute_plugins=False)["flows"].rows)
     assert rows[0]["title"] == "GET customers.internal/v1/customers/1"

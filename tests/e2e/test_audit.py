@@ -35,7 +35,7 @@ from headgate.cli.main import main
 
 Leaf = dict[str, Any]
 
-KILLS = 10
+KILLS = int(os.environ.get("HEADGATE_KILLS", "10"))
 """How often a proxy is killed under load; the writer alone is killed far more often (tests/audit)."""
 
 NO_MASKS = "masks: []\n"

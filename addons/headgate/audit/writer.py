@@ -84,6 +84,11 @@ class AuditWriter:
         self._signed: float | None = None
         try:
             self.key = load_key(state, randomness, origin)
+        except OSError as error:
+            raise HeadgateError(
+                f"the key of the audit log in `{state / 'keys'}` cannot be made: {cause(error)}"
+            ) from None
+        try:
             self._file = LogFile(state, self.key, clock, connect, limits.busy_timeout, self._alarmed)
             self._file.open()
         except FAULTS as error:

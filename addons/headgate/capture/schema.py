@@ -92,6 +92,7 @@ def m004_large_captures(db: Database) -> None:
         "create index idx_decisions_refusal_reason on decisions(refusal_reason, id) where refusal_reason is not null"
     )
     db.execute(f"create index idx_decisions_refused on decisions(id) where {REFUSED}")
+    db.execute("alter table principals add column title text generated always as (id || ' (' || kind || ')') virtual")
     rescrubbed = db.table("rescrubbed")
     rescrubbed.create(
         {"flow": int, "ruleset": str, "plan": str, "time": float},  # the masks that were due, as a keyed hash

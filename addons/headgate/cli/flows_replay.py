@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,10 +151,25 @@ def _run(choose: "Choose", store: "Store", settings: "Settings", printer: "_Prin
     from headgate.replay.rehearsal import Counts, rehearse
 
     counts, interrupted = Counts(), False
+
+    async def attempt() -> None:
+        """Ctrl-C is noted here: what is cancelled may be a stage of the chain, which refuses and goes on."""
+        task = asyncio.current_task()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            if task:
+                task.cancel()
+
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # where the system or the thread has none
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+        await rehearse(choose, store.entry, settings, printer.tell, counts)
+
     with printer:
         try:
-            asyncio.run(rehearse(choose, store.entry, settings, printer.tell, counts))
-        except KeyboardInterrupt:
+            asyncio.run(attempt())
+        except (KeyboardInterrupt, asyncio.CancelledError):
             interrupted = True
         printer.conclude(counts, interrupted=interrupted)
     return counts, interrupted
